@@ -1,0 +1,73 @@
+# `make` lists the targets. Each is a line or two around a script or one of our programs, so it can be run without make too.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt update migrate-create migrate-run migrate-revert migrate-show seed bench check-boundaries clean
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+OPS := cargo run --quiet --package ops --bin plinth-ops --
+SEEDER := cargo run --quiet --package seeder --bin plinth-seeder --
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and run the server on a private PostgreSQL: migrated, seeded, with two demo domains
+	@scripts/ensure-tools
+	@scripts/ensure-postgres --unless-configured
+	@cargo build --package api --bin plinth-api
+	@PLINTH_SETUP_DEMO="$${PLINTH_SETUP_DEMO:-true}" exec $(TARGET)/debug/plinth-api
+
+test: ## Run all tests, also beside a running server (args='-p api cards' for a part of them)
+	@scripts/ensure-tools
+	@scripts/ensure-postgres
+	@scripts/ensure-nextest
+	@scripts/check-boundaries
+	@scripts/check-migrations
+	@scripts/test $(args)
+
+lint: ## Check formatting, lints, crate boundaries, and licences where cargo-deny is installed
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@scripts/check-boundaries
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; \
+	else echo "lint: cargo-deny is not installed: licences and sources not checked (CI does)"; fi
+	@if command -v shellcheck >/dev/null; then shellcheck --severity=warning -x scripts/ensure-* scripts/check-* scripts/migrate-create scripts/test scripts/update .ci/run; \
+	else echo "lint: shellcheck is not installed: scripts not checked (CI does)"; fi
+
+fmt: ## Format the code
+	@cargo fmt --all
+
+update: ## Regenerate what is generated: openapi.json, schema.rs, snapshots
+	@scripts/update
+
+migrate-create: ## Make an empty migration: make migrate-create name=add_card_color
+	@scripts/migrate-create '$(subst ','\'',$(name))'
+
+migrate-run: ## Apply pending migrations to the configured database, or to the private one
+	@scripts/ensure-postgres --unless-configured
+	@$(OPS) migrate run
+
+migrate-revert: ## Revert the last migration, or the last n: make migrate-revert n=2
+	@scripts/ensure-postgres --unless-configured
+	@$(OPS) migrate revert $(n)
+
+migrate-show: ## List migrations and whether they are applied
+	@scripts/ensure-postgres --unless-configured
+	@$(OPS) migrate show
+
+seed: ## Bring roles and permissions up to date in the database
+	@scripts/ensure-postgres --unless-configured
+	@$(SEEDER) apply
+
+bench: ## Measure the server against what PostgreSQL alone can do
+	@scripts/ensure-tools
+	@scripts/ensure-postgres
+	@scripts/bench $(args)
+
+check-boundaries: ## Check which crate depends on which
+	@scripts/check-boundaries
+
+clean: ## Remove what was built (never data)
+	@cargo clean
+	@find . -name '*.snap.new' -not -path './target/*' -delete

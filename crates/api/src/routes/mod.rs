@@ -1,0 +1,30 @@
+//! The table of contents of the API: one folder for each resource, one file for each endpoint.
+
+pub mod boards;
+pub mod cards;
+pub mod columns;
+pub mod health;
+pub mod me;
+pub mod organizations;
+pub mod projects;
+pub mod sessions;
+pub mod setup;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Everything under `/api/v1`.
+pub fn v1(config: &mut ServiceConfig) {
+    config
+        .configure(sessions::configure)
+        .configure(me::configure)
+        .configure(organizations::configure)
+        .configure(projects::configure)
+        .configure(boards::configure)
+        .configure(columns::configure)
+        .configure(cards::configure);
+}
+
+/// Everything outside of it.
+pub fn root(config: &mut ServiceConfig) {
+    config.configure(setup::configure).configure(health::configure);
+}

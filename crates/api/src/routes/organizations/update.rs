@@ -1,0 +1,47 @@
+//! `PATCH /api/v1/organizations/{organization_id}`
+
+use actix_web::{HttpResponse, patch};
+use db_core::OrganizationId;
+use db_core::models::organization::{OrganizationPatch, organization_update};
+use db_core::models::text;
+use db_core::rbac::held;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::OrganizationView;
+use crate::answer;
+use crate::extract::{Body, Can, Check, Checker, IfMatch, InOrganization, Path};
+use crate::problem::Problem;
+
+/// What is to change; a field that is absent stays as it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateOrganization {
+    /// Short name.
+    slug: Option<String>,
+    /// Name shown to people.
+    name: Option<String>,
+}
+
+impl Check for UpdateOrganization {
+    fn check(&self, check: &mut Checker) {
+        check.optional("slug", self.slug.as_ref(), |v| text::check_slug(v));
+        check.optional("name", self.name.as_ref(), |v| text::check_name(v));
+    }
+}
+
+/// Changes an organization.
+#[utoipa::path(tag = "organizations", params(("organization_id" = Uuid, Path)), request_body = UpdateOrganization,
+    responses((status = 200, body = OrganizationView)))]
+#[patch("/organizations/{organization_id}")]
+pub(super) async fn update_organization(
+    can: Can<held::OrganizationUpdate, InOrganization>,
+    Path((id,)): Path<(OrganizationId,)>,
+    IfMatch(version): IfMatch,
+    Body(body): Body<UpdateOrganization>,
+) -> Result<HttpResponse, Problem> {
+    let patch = OrganizationPatch { slug: body.slug, name: body.name };
+    let organization =
+        can.write("update_organization", async |tx| organization_update(tx, id, version, &patch).await).await?;
+    Ok(answer::resource(organization.version, &OrganizationView::from(organization)))
+}

@@ -1,0 +1,37 @@
+//! `GET /api/v1/organizations/{organization_id}/projects`
+
+use actix_web::{HttpResponse, get};
+use db_core::models::project::project_list;
+use db_core::rbac::held;
+use db_core::OrganizationId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::ProjectView;
+use crate::answer;
+use crate::extract::{Can, InOrganization, Listing, page, Params, Path};
+use crate::problem::Problem;
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListProjects {
+    /// Rows of the page, 1 to 200; 50 when it is not given.
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Lists projects, oldest first.
+#[utoipa::path(tag = "projects", params(("organization_id" = Uuid, Path), ListProjects), responses((status = 200, body = Listing<ProjectView>)))]
+#[get("/organizations/{organization_id}/projects")]
+pub(super) async fn list_projects(
+    can: Can<held::ProjectRead, InOrganization>,
+    Path((parent,)): Path<(OrganizationId,)>,
+    Params(params): Params<ListProjects>,
+) -> Result<HttpResponse, Problem> {
+    let page = page("projects", params.limit, params.cursor.as_deref())?;
+    let rows = can.read("list_projects", async |tx| project_list(tx, Some(parent), &page).await).await?;
+    Ok(answer::ok(&Listing::<ProjectView>::new("projects", rows, |row| row.id.to_string())))
+}

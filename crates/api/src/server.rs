@@ -1,0 +1,87 @@
+//! The HTTP servers: the API, and the metrics on an address of their own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::dev::Server;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use telemetry::MetricsHandle;
+use utoipa::OpenApi as _;
+use utoipa_actix_web::AppExt as _;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::openapi::{self, Document};
+use crate::problem::Problem;
+use crate::state::{AppState, Worker};
+use crate::{request_id, routes};
+
+/// A server that listens, and where.
+pub struct Listening {
+    /// To be awaited, or stopped by its handle.
+    pub server: Server,
+    /// The address it is bound to; with the port that the system chose, where the configuration says 0.
+    pub address: SocketAddr,
+}
+
+/// Binds the API.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
+    let server = &state.config.server;
+    let (bind, workers) = (server.bind, state.workers());
+    let (header_timeout, keep_alive, grace) =
+        (server.header_timeout, server.keep_alive, server.shutdown_grace);
+    let request_timeout = server.request_timeout;
+    let http = HttpServer::new(move || {
+        let (app, document) = App::new()
+            .into_utoipa_app()
+            .openapi(Document::openapi())
+            .app_data(web::Data::new(Worker::new(Arc::clone(&state))))
+            .service(utoipa_actix_web::scope("/api/v1").configure(routes::v1))
+            .configure(routes::root)
+            .split_for_parts();
+        app.service(
+            SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)),
+        )
+        .default_service(web::to(unknown))
+        .wrap(Compress::default())
+        .wrap(from_fn(move |request, next| crate::deadline::middleware(request_timeout, request, next)))
+        .wrap(from_fn(request_id::middleware))
+    })
+    .workers(workers)
+    .client_request_timeout(header_timeout)
+    .keep_alive(keep_alive)
+    .shutdown_timeout(grace.as_secs())
+    .bind(bind)?;
+    let address = http.addrs().first().copied().unwrap_or(bind);
+    Ok(Listening { server: http.run(), address })
+}
+
+/// Binds the metrics.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Listening> {
+    let http = HttpServer::new(move || {
+        let handle = handle.clone();
+        App::new().route(
+            "/metrics",
+            web::get().to(move || {
+                let text = handle.render();
+                async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text) }
+            }),
+        )
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(bind)?;
+    let address = http.addrs().first().copied().unwrap_or(bind);
+    Ok(Listening { server: http.run(), address })
+}
+
+async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+    tracing::debug!(path = request.path(), "no such route");
+    Err(Problem::not_found())
+}

@@ -1,0 +1,345 @@
+//! What the process knows: its configuration, and its database once that is set up and checked.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use app_config::Config;
+use db_core::setup::{self, FirstDomain, KeyError, KeySource, SetupError, SetupOutcome, SetupRequest};
+use db_core::migrate::{MigrateError, Migrator};
+use db_core::{Clock, Db, OpenError, Owner, Pool};
+use pg_connect::ConnectError;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+
+use crate::limits::LoginLimits;
+use crate::problem::Problem;
+
+/// How long after a failed look at the database the next one is taken.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Shared by all workers of the process.
+pub struct AppState {
+    /// The effective configuration.
+    pub config: Config,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Limits on sign-in.
+    pub limits: LoginLimits,
+    owner: Owner,
+    keys: KeySource,
+    setup_token: SecretString,
+    workers: usize,
+    db: OnceLock<Db>,
+    /// One look at the database at a time, and when the last one was.
+    looking: Mutex<Option<Instant>>,
+}
+
+/// Where the installation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Requests are served.
+    Ready,
+    /// Nobody has set it up yet.
+    AwaitingSetup,
+}
+
+/// Why the server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database is away. It may come back.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database or its keys are not fit to be served.
+    #[error(transparent)]
+    Open(OpenError),
+    /// The schema is not the one this binary works with.
+    #[error("{0}")]
+    Migrate(MigrateError),
+    /// Migrations are pending, and the server may not apply them.
+    #[error(
+        "{count} migrations are pending, the first is {first}; run `plinth-ops migrate run`, or let the server do it \
+         with PLINTH_MIGRATE_ON_START=true"
+    )]
+    Pending {
+        /// How many.
+        count: usize,
+        /// Version and name of the first.
+        first: String,
+    },
+    /// There is no key, or none that can be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Setting up at start failed.
+    #[error("setup failed: {0}")]
+    Setup(SetupError),
+}
+
+impl StartError {
+    /// Whether waiting may help: the database is away, and nothing is wrong with it that a person must mend.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error)
+            | Self::Open(OpenError::Connect(error))
+            | Self::Migrate(MigrateError::Connect(error))
+            | Self::Setup(SetupError::Connect(error) | SetupError::Migrate(MigrateError::Connect(error))) => {
+                error.is_transient()
+            }
+            Self::Migrate(MigrateError::Locked { .. }) => true,
+            _ => false,
+        }
+    }
+}
+
+impl From<SetupError> for StartError {
+    fn from(error: SetupError) -> Self {
+        match error {
+            SetupError::Connect(error) => Self::Connect(error),
+            error => Self::Setup(error),
+        }
+    }
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Connect(error) => Self::Connect(error),
+            error => Self::Open(error),
+        }
+    }
+}
+
+impl From<MigrateError> for StartError {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Connect(error) => Self::Connect(error),
+            error => Self::Migrate(error),
+        }
+    }
+}
+
+impl AppState {
+    /// The state of a process whose database has not been looked at yet.
+    pub fn new(config: Config, owner: Owner, clock: Clock) -> Self {
+        let workers = match config.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let setup_token = config.setup.token.clone().unwrap_or_else(|| {
+            SecretString::from(hex::encode(db_core::random_bytes::<16>()))
+        });
+        Self {
+            limits: LoginLimits::new(&config.security),
+            keys: KeySource::new(config.security.encryption_key.clone(), &config.paths.persistent_dir),
+            setup_token,
+            workers,
+            owner,
+            clock,
+            db: OnceLock::new(),
+            looking: Mutex::new(None),
+            config,
+        }
+    }
+
+    /// How many workers serve requests.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The one-time token that `POST /api/db/setup` asks for.
+    pub fn setup_token(&self) -> &SecretString {
+        &self.setup_token
+    }
+
+    /// Where the key file stands.
+    pub fn key_file(&self) -> &std::path::Path {
+        self.keys.path()
+    }
+
+    /// The database, once it may be served.
+    pub fn db(&self) -> Option<&Db> {
+        self.db.get()
+    }
+
+    /// Looks at the database, and gets ready to serve it when it is set up: migrations, keys, logins.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn bring_up(&self) -> Result<Phase, StartError> {
+        if self.db.get().is_some() {
+            return Ok(Phase::Ready);
+        }
+        if !setup::is_initialized(&self.owner).await? {
+            return Ok(Phase::AwaitingSetup);
+        }
+        let migrator = Migrator::new(&self.owner, Duration::from_secs(60));
+        if self.config.database.migrate_on_start {
+            migrator.run().await?;
+        } else {
+            let status = migrator.status().await?;
+            status.check()?;
+            let pending: Vec<_> = status.pending().collect();
+            if let Some(first) = pending.first() {
+                let first = format!("{}_{}", first.version, first.name);
+                return Err(StartError::Pending { count: pending.len(), first });
+            }
+        }
+        let keyring = self.keys.load()?;
+        let (database, security) = (&self.config.database, &self.config.security);
+        let db = Db::open(&self.owner, database, security, &keyring, self.clock.clone()).await?;
+        // Another task may have been faster; its database is as good as ours.
+        let _ = self.db.set(db);
+        Ok(Phase::Ready)
+    }
+
+    /// Sets the installation up, then gets ready to serve it.
+    ///
+    /// # Errors
+    /// See [`StartError`]; `SetupError::AlreadySetUp` when another was faster.
+    pub async fn set_up(&self, request: &SetupRequest) -> Result<SetupOutcome, StartError> {
+        let security = &self.config.security;
+        let outcome = setup::run(
+            &self.owner,
+            &self.keys,
+            &self.clock,
+            security.bcrypt_cost,
+            security.password_pepper.as_ref(),
+            request,
+        )
+        .await?;
+        self.write_selection();
+        self.bring_up().await?;
+        Ok(outcome)
+    }
+
+    /// What the environment asks setup to do.
+    pub fn setup_from_config(&self) -> SetupRequest {
+        let (setup, defaults) = (&self.config.setup, SetupRequest::default());
+        let demo = |slug: &str, name: &str| FirstDomain { slug: slug.to_owned(), name: name.to_owned() };
+        let domain = match (&setup.domain_slug, setup.demo) {
+            (None, true) => demo("acme", "Acme"),
+            (None, false) => defaults.domain,
+            (Some(slug), _) => FirstDomain {
+                slug: slug.clone(),
+                name: setup.domain_name.clone().unwrap_or_else(|| slug.clone()),
+            },
+        };
+        SetupRequest {
+            domain,
+            operator_email: setup.operator_email.clone().unwrap_or(defaults.operator_email),
+            operator_password: setup.operator_password.clone(),
+            more_domains: if setup.demo { vec![demo("globex", "Globex")] } else { Vec::new() },
+            via: "environment",
+        }
+    }
+
+    /// A courtesy to those who look for it; the truth is the row.
+    fn write_selection(&self) {
+        let directory: &PathBuf = &self.config.paths.persistent_dir;
+        let selection = serde_json::json!({
+            "type": "postgresql",
+            "selectedAt": self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+            "version": "1.0",
+        });
+        let written = std::fs::create_dir_all(directory)
+            .and_then(|()| std::fs::write(directory.join("db.selection.json"), format!("{selection:#}\n")));
+        if let Err(error) = written {
+            tracing::warn!(%error, directory = %directory.display(), "db.selection.json was not written");
+        }
+    }
+
+    /// The database for a request. When it is not ready, looks whether it has become so: another replica may have set
+    /// the installation up, or the database may be back.
+    async fn require_db(&self) -> Result<&Db, Problem> {
+        if let Some(db) = self.db.get() {
+            return Ok(db);
+        }
+        match self.look().await {
+            Ok(Phase::Ready) => {}
+            Ok(Phase::AwaitingSetup) => {
+                return Err(Problem::unavailable(
+                    "not_set_up",
+                    "Plinth is not set up yet: open /setup, or see POST /api/db/setup",
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the database is not ready");
+                return Err(Problem::unavailable("database_unavailable", "the database is not available"));
+            }
+        }
+        self.db.get().ok_or_else(|| Problem::unavailable("database_unavailable", "the database is not available"))
+    }
+
+    async fn look(&self) -> Result<Phase, StartError> {
+        let mut last = self.looking.lock().await;
+        if self.db.get().is_some() {
+            return Ok(Phase::Ready);
+        }
+        // Strangers may ask as often as they like; the database is asked twice a second.
+        if let Some(last) = *last
+            && last.elapsed() < PAUSE
+        {
+            tokio::time::sleep(PAUSE - last.elapsed()).await;
+        }
+        let result = self.bring_up().await;
+        *last = Some(Instant::now());
+        result
+    }
+
+    /// Whether a database answers, and whether it is set up: computed at the call.
+    pub async fn status(&self, pool: Option<&Pool>) -> (bool, bool) {
+        if let Some(pool) = pool {
+            return match pool.is_initialized().await {
+                Ok(initialized) => (true, initialized),
+                Err(_) => (false, false),
+            };
+        }
+        match self.look().await {
+            Ok(phase) => (true, phase == Phase::Ready),
+            Err(error) => (!error.is_transient(), false),
+        }
+    }
+}
+
+/// What one worker has: the shared state, and a pool of its own on its own runtime.
+pub struct Worker {
+    state: Arc<AppState>,
+    pool: OnceCell<Pool>,
+}
+
+impl Worker {
+    /// A worker's share.
+    pub fn new(state: Arc<AppState>) -> Self {
+        Self { state, pool: OnceCell::new() }
+    }
+
+    /// What all workers share.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// This worker's pool.
+    ///
+    /// # Errors
+    /// 503 while the installation is not set up, or its database is away.
+    pub async fn pool(&self) -> Result<Pool, Problem> {
+        if let Some(pool) = self.pool.get() {
+            return Ok(pool.clone());
+        }
+        let pool = self.state.require_db().await?.pool(self.state.workers);
+        Ok(self.pool.get_or_init(|| pool).clone())
+    }
+
+    /// This worker's pool, if requests are being served.
+    pub fn ready_pool(&self) -> Option<Pool> {
+        let db = self.state.db()?;
+        Some(self.pool.get_or_init(|| db.pool(self.state.workers)).clone())
+    }
+}
+
+/// Whether the token is the setup token, in a time that does not tell how much of it is right.
+pub fn is_setup_token(state: &AppState, presented: &str) -> bool {
+    use subtle::ConstantTimeEq as _;
+    state.setup_token.expose_secret().as_bytes().ct_eq(presented.as_bytes()).into()
+}

@@ -1,0 +1,132 @@
+//! A real server on a port of its own, before a database of its own.
+
+use std::sync::mpsc;
+
+use actix_web::dev::ServerHandle;
+use api::state::AppState;
+use app_config::Config;
+use db_core::Clock;
+use db_core::rbac::SystemRole;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use test_support::{ACME, Actor, GLOBEX, TestDatabase, World};
+
+/// A server, its database, and ways to speak to both.
+pub struct TestApp {
+    pub db: TestDatabase,
+    pub world: World,
+    pub base: String,
+    pub state: Arc<AppState>,
+    handle: ServerHandle,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Things to work on in one domain.
+pub struct Board {
+    pub organization: String,
+    pub project: String,
+    pub board: String,
+    pub column: String,
+}
+
+impl TestApp {
+    /// A server that is set up with the domains acme and globex.
+    pub async fn start() -> Self {
+        Self::start_with(TestDatabase::new().await, |_| {}).await
+    }
+
+    /// The same before a database of the test's choice, with a changed configuration.
+    pub async fn start_with(db: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = db.config();
+        config.server.bind = "127.0.0.1:0".parse().unwrap();
+        config.server.workers = 2;
+        config.security.login_rate_per_address = 10_000;
+        config.security.login_rate_per_account = 10_000;
+        change(&mut config);
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let state = api::start::app_state(config, Clock::System).await.unwrap();
+                let listening = api::server::api(state.clone()).unwrap();
+                let base = format!("http://{}", listening.address);
+                sender.send((base, state, listening.server.handle())).unwrap();
+                listening.server.await.unwrap();
+            });
+        });
+        let (base, state, handle) = receiver.recv().expect("the server did not start");
+        let world = World::new(db.superuser().await);
+        Self { db, world, base, state, handle, thread: Some(thread) }
+    }
+
+    /// Somebody without a credential.
+    pub fn anonymous(&self) -> Actor {
+        Actor::anonymous(&self.base)
+    }
+
+    /// The Admin of acme.
+    pub async fn admin(&self) -> Actor {
+        self.first_user(ACME).await
+    }
+
+    /// The Admin of globex, the other domain.
+    pub async fn other_admin(&self) -> Actor {
+        self.first_user(GLOBEX).await
+    }
+
+    /// The platform operator.
+    pub async fn operator(&self) -> Actor {
+        self.first_user("platform").await
+    }
+
+    async fn first_user(&self, slug: &str) -> Actor {
+        let user = self.world.first_user(slug).await;
+        self.anonymous().with_session(&self.world.session(slug, user).await)
+    }
+
+    /// Somebody of acme with a role for the whole domain; without one when it is `None`.
+    pub async fn with_role(&self, role: Option<SystemRole>) -> Actor {
+        let email = format!("{}@acme.test", Clock::System.uuid().simple());
+        let user = self.world.user(ACME, &email).await;
+        if let Some(role) = role {
+            self.world.assign(ACME, user, role, None, None).await;
+        }
+        self.anonymous().with_session(&self.world.session(ACME, user).await)
+    }
+
+    /// An organization, a project, a board and a column, made by `actor` through the API.
+    pub async fn board(&self, actor: &Actor) -> Board {
+        let unique = Clock::System.uuid().simple().to_string();
+        let tail: String = unique.chars().rev().take(7).collect();
+        let organization = make(actor, "/api/v1/organizations", json!({"slug": format!("o-{tail}"), "name": "Ops"})).await;
+        let project = make(
+            actor,
+            &format!("/api/v1/organizations/{organization}/projects"),
+            json!({"key": format!("P{}", tail.to_uppercase()), "name": "Operations"}),
+        )
+        .await;
+        let board = make(actor, &format!("/api/v1/projects/{project}/boards"), json!({"name": "Main"})).await;
+        let column = make(actor, &format!("/api/v1/boards/{board}/columns"), json!({"name": "To do"})).await;
+        Board { organization, project, board, column }
+    }
+
+    /// A card in a column. Returns its id.
+    pub async fn card(&self, actor: &Actor, column: &str, title: &str) -> String {
+        make(actor, &format!("/api/v1/columns/{column}/cards"), json!({"title": title})).await
+    }
+}
+
+/// Makes a thing and returns its id.
+pub async fn make(actor: &Actor, path: &str, body: Value) -> String {
+    actor.post(path, &body).await.expect(201)["id"].as_str().unwrap().to_owned()
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // The future only carries the wish; the server's own thread carries it out.
+        let stop = self.handle.stop(false);
+        std::thread::spawn(move || actix_web::rt::System::new().block_on(stop)).join().ok();
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The sections of the configuration: plain structs, one file each, with how each is read.
+
+mod database;
+mod paths;
+mod security;
+mod server;
+mod setup;
+mod telemetry;
+
+pub use database::{DatabaseConfig, LocalPostgres};
+pub use paths::PathsConfig;
+pub use security::SecurityConfig;
+pub use server::{CookieSecure, Network, ServerConfig};
+pub use setup::SetupConfig;
+pub use telemetry::{LogFormat, TelemetryConfig};

@@ -1,0 +1,106 @@
+//! What can go wrong with migrations, each with an exit code of its own.
+
+use pg_connect::ConnectError;
+
+/// Why migrations could not be run, reverted or read.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The owner cannot connect.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Another process migrates, or somebody holds the lock.
+    #[error("the migration lock was not free for {waited_seconds} s; it is held by {holder}")]
+    Locked {
+        /// How long was waited, in seconds.
+        waited_seconds: u64,
+        /// Who holds it: process id, role, application, address, since when.
+        holder: String,
+    },
+    /// An applied migration was changed afterwards.
+    #[error(
+        "migration {version}_{name} was edited after it was applied (checksum {applied} then, {ours} now); \
+         undo the edit and add a new migration"
+    )]
+    Edited {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// Checksum when it was applied.
+        applied: String,
+        /// Checksum now.
+        ours: String,
+    },
+    /// The database has a migration that this binary does not know.
+    #[error("the database has migration {version}, which this version of Plinth does not know; use the newer one")]
+    Unknown {
+        /// Its version.
+        version: String,
+    },
+    /// A pending migration is older than an applied one.
+    #[error(
+        "migration {version}_{name} is pending, but the newer {newest} is applied: it was merged late; \
+         give it a new version"
+    )]
+    OutOfOrder {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// The newest that is applied.
+        newest: String,
+    },
+    /// Migrations are pending, and the caller does not apply them.
+    #[error(
+        "{count} {} pending, the first is {first}; run `plinth-ops migrate run`",
+        if *.count == 1 { "migration is" } else { "migrations are" }
+    )]
+    Pending {
+        /// How many.
+        count: usize,
+        /// Version and name of the first.
+        first: String,
+    },
+    /// An extension is missing and cannot be made.
+    #[error("{0}")]
+    Requirement(String),
+    /// A statement failed. Its migration was rolled back whole.
+    #[error("migration {version}_{name} failed and was rolled back: {message}")]
+    Failed {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// The server's words: message, detail, where.
+        message: String,
+    },
+    /// Reading or writing the history failed.
+    #[error("migration history: {}", describe(.0))]
+    History(#[from] tokio_postgres::Error),
+}
+
+impl MigrateError {
+    /// Exit code of `plinth-ops migrate`; listed in docs/OPERATIONS.md.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed { .. } | Self::History(_) | Self::Requirement(_) => 1,
+            Self::Pending { .. } => 2,
+            Self::Edited { .. } | Self::Unknown { .. } => 4,
+            Self::Locked { .. } => 5,
+            Self::OutOfOrder { .. } => 6,
+            Self::Connect(_) => 7,
+        }
+    }
+}
+
+/// The server's message with detail, hint and place, where it is the server's; else the driver's.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    let Some(server) = error.as_db_error() else { return error.to_string() };
+    let mut text = format!("{} (SQLSTATE {})", server.message(), server.code().code());
+    for (label, part) in [("detail", server.detail()), ("hint", server.hint()), ("where", server.where_())] {
+        if let Some(part) = part {
+            text.push_str(&format!("; {label}: {part}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,144 @@
+//! `activity_stream`: one row for every change and every denial.
+
+use diesel::prelude::*;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::access::Origin;
+use crate::cached::Cached;
+use crate::error::Result;
+use crate::ids::{ActivityId, DomainId};
+use crate::page::{Page, PageRequest};
+use crate::schema::activity_stream;
+use crate::tx::Tx;
+
+/// What was done, to be noted by `WriteTx::record`.
+#[derive(Clone, Debug)]
+pub struct Activity {
+    action: &'static str,
+    outcome: &'static str,
+    target_type: Option<&'static str>,
+    target_id: Option<Uuid>,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Activity {
+    /// Something was done, such as `card.move`, to a thing of a kind.
+    pub fn new(action: &'static str, target_type: &'static str, target_id: impl Into<Uuid>) -> Self {
+        Self {
+            action,
+            outcome: "success",
+            target_type: Some(target_type),
+            target_id: Some(target_id.into()),
+            before: None,
+            after: None,
+        }
+    }
+
+    /// Something was refused: the permission that was missing, or the rule that stood in the way.
+    pub fn denied(action: &'static str, target_type: Option<&'static str>, target_id: Option<Uuid>) -> Self {
+        Self { action, outcome: "denied", target_type, target_id, before: None, after: None }
+    }
+
+    /// The fields as they were. Never hand a secret to this.
+    #[must_use]
+    pub fn before(mut self, fields: &impl Serialize) -> Self {
+        self.before = serde_json::to_value(fields).ok();
+        self
+    }
+
+    /// The fields as they are. Never hand a secret to this.
+    #[must_use]
+    pub fn after(mut self, fields: &impl Serialize) -> Self {
+        self.after = serde_json::to_value(fields).ok();
+        self
+    }
+}
+
+/// The row to insert; domain, user and API key come from the transaction's context.
+#[derive(Insertable)]
+#[diesel(table_name = activity_stream, treat_none_as_default_value = false)]
+pub(crate) struct ActivityRow {
+    id: ActivityId,
+    action: &'static str,
+    outcome: &'static str,
+    target_type: Option<&'static str>,
+    target_id: Option<Uuid>,
+    before: Option<Value>,
+    after: Option<Value>,
+    request_id: Option<String>,
+    ip: Option<ipnet::IpNet>,
+}
+
+impl ActivityRow {
+    pub(crate) fn new(id: ActivityId, activity: Activity, origin: &Origin) -> Self {
+        Self {
+            id,
+            action: activity.action,
+            outcome: activity.outcome,
+            target_type: activity.target_type,
+            target_id: activity.target_id,
+            before: activity.before,
+            after: activity.after,
+            request_id: (!origin.request_id.is_empty()).then(|| origin.request_id.clone()),
+            ip: origin.ip.map(ipnet::IpNet::from),
+        }
+    }
+
+    pub(crate) async fn insert(self, mut conn: &AsyncPgConnection) -> Result<()> {
+        Cached(diesel::insert_into(activity_stream::table).values(self)).execute(&mut conn).await?;
+        Ok(())
+    }
+}
+
+/// A row of the stream.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = activity_stream, check_for_backend(diesel::pg::Pg))]
+pub struct ActivityEntry {
+    /// Domain in which it happened.
+    pub domain_id: DomainId,
+    /// UUIDv7; newest is largest.
+    pub id: ActivityId,
+    /// When it happened, by the database clock.
+    pub occurred_at: chrono::DateTime<chrono::Utc>,
+    /// Who did it; `None` for the system and for strangers.
+    pub user_id: Option<Uuid>,
+    /// API key it was done with.
+    pub api_key_id: Option<Uuid>,
+    /// What was done.
+    pub action: String,
+    /// `success` or `denied`.
+    pub outcome: String,
+    /// Kind of the thing it was done to.
+    pub target_type: Option<String>,
+    /// Id of the thing it was done to.
+    pub target_id: Option<Uuid>,
+    /// The fields as they were.
+    pub before: Option<Value>,
+    /// The fields as they are.
+    pub after: Option<Value>,
+    /// Request that did it.
+    pub request_id: Option<String>,
+    /// Address that it came from.
+    pub ip: Option<ipnet::IpNet>,
+}
+
+/// Newest first.
+///
+/// # Errors
+/// A database error.
+pub async fn activity_list(tx: &Tx<'_>, page: &PageRequest<ActivityId>) -> Result<Page<ActivityEntry>> {
+    let mut query = activity_stream::table
+        .select(ActivityEntry::as_select())
+        .order(activity_stream::id.desc())
+        .limit(page.fetch())
+        .into_boxed();
+    if let Some(after) = page.after {
+        query = query.filter(activity_stream::id.lt(after));
+    }
+    let rows = query.load(&mut tx.conn()).await?;
+    Ok(page.cut(rows))
+}

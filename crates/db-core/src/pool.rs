@@ -1,0 +1,118 @@
+//! Connections as the app role. The pool is private to this crate: the way to a connection is a tenant transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::PoolableConnection as _;
+use pg_connect::Connector;
+
+use crate::error::{Error, Result};
+
+/// Opens and judges the connections of a pool.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    connector: Arc<Connector>,
+}
+
+impl Manager {
+    pub(crate) fn new(connector: Arc<Connector>) -> Self {
+        Self { connector }
+    }
+}
+
+/// Why a connection cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionFailure {
+    /// It could not be opened.
+    #[error(transparent)]
+    Connect(#[from] pg_connect::ConnectError),
+    /// It was opened, but not by a server or pooler that we can work with.
+    #[error("{0}{advice}", advice = pooler_advice(.0))]
+    Setup(diesel::ConnectionError),
+    /// It was lost while it lay idle.
+    #[error("the connection was lost")]
+    Lost,
+}
+
+/// PgBouncer before 1.21, or without `max_prepared_statements`, loses named statements between transactions.
+fn pooler_advice(error: &diesel::ConnectionError) -> &'static str {
+    let message = error.to_string();
+    if message.contains("prepared statement") {
+        "; is this PgBouncer in transaction mode? It must be 1.21 or newer with max_prepared_statements = 200"
+    } else {
+        ""
+    }
+}
+
+/// Opens a connection and sets it up; its driver runs on the runtime of the caller.
+pub(crate) async fn open(connector: &Connector) -> Result<AsyncPgConnection, ConnectionFailure> {
+    let connected = connector.connect().await?;
+    tokio::spawn(async move {
+        if let Err(error) = connected.driver.await {
+            tracing::debug!(%error, "database connection ended");
+        }
+    });
+    AsyncPgConnection::try_from(connected.client).await.map_err(ConnectionFailure::Setup)
+}
+
+impl bb8::ManageConnection for Manager {
+    type Connection = AsyncPgConnection;
+    type Error = ConnectionFailure;
+
+    async fn connect(&self) -> Result<AsyncPgConnection, ConnectionFailure> {
+        open(&self.connector).await
+    }
+
+    /// Without a round trip: only asks whether the socket is known to be closed.
+    async fn is_valid(&self, conn: &mut AsyncPgConnection) -> Result<(), ConnectionFailure> {
+        if conn.is_broken() { Err(ConnectionFailure::Lost) } else { Ok(()) }
+    }
+
+    fn has_broken(&self, conn: &mut AsyncPgConnection) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+/// bb8 answers a failure to connect with a time-out that says nothing: the cause goes to the log here.
+#[derive(Clone, Debug)]
+struct LogFailures;
+
+impl bb8::ErrorSink<ConnectionFailure> for LogFailures {
+    fn sink(&self, error: ConnectionFailure) {
+        metrics::counter!("plinth_database_connection_failures_total").increment(1);
+        tracing::warn!(%error, "no database connection");
+    }
+
+    fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<ConnectionFailure>> {
+        Box::new(self.clone())
+    }
+}
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolSettings {
+    pub(crate) size: u32,
+    pub(crate) acquire_timeout: Duration,
+    pub(crate) connection_lifetime: Duration,
+}
+
+/// A pool that opens its connections when they are wanted, on the runtime of the task that wants them.
+pub(crate) fn build(connector: Arc<Connector>, settings: PoolSettings) -> bb8::Pool<Manager> {
+    bb8::Pool::builder()
+        .max_size(settings.size.max(1))
+        .connection_timeout(settings.acquire_timeout)
+        .max_lifetime(Some(settings.connection_lifetime))
+        .test_on_check_out(true)
+        .error_sink(Box::new(LogFailures))
+        .build_unchecked(Manager::new(connector))
+}
+
+impl From<bb8::RunError<ConnectionFailure>> for Error {
+    fn from(error: bb8::RunError<ConnectionFailure>) -> Self {
+        match error {
+            bb8::RunError::User(failure) => Self::Unavailable(failure.to_string()),
+            bb8::RunError::TimedOut => Self::Unavailable("no free connection in time".to_owned()),
+        }
+    }
+}

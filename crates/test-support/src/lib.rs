@@ -1,0 +1,20 @@
+//! For tests: databases in milliseconds, actors that speak HTTP, and builders.
+//!
+//! `scripts/test` starts one disposable PostgreSQL for the whole run through the program `with-postgres`, which builds a
+//! template database and leaves their address in `PLINTH_TEST_SERVER`. Without it, a test process starts its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot get what it needs has failed"
+)]
+
+mod actor;
+mod database;
+mod server;
+mod world;
+
+pub use actor::{Actor, Answer};
+pub use database::TestDatabase;
+pub use server::{ServerAddress, TEMPLATE, build_template, test_server};
+pub use world::{ACME, GLOBEX, KEY, PASSWORD, World};

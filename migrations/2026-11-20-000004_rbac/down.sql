@@ -1,0 +1,3 @@
+DROP TABLE activity_stream;
+DROP TABLE role_permissions;
+DROP TABLE roles;

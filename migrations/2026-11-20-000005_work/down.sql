@@ -1,0 +1,9 @@
+DROP TABLE user_roles;
+DROP TABLE card_tags;
+DROP TABLE tags;
+DROP TABLE cards;
+DROP TABLE board_columns;
+DROP TABLE boards;
+DROP TABLE projects;
+DROP TABLE organization_members;
+DROP TABLE organizations;

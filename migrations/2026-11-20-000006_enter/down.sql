@@ -1,0 +1,11 @@
+DROP FUNCTION domain_create(uuid, text, text, uuid, text, text, text, integer, integer, uuid, uuid, uuid);
+DROP FUNCTION held_permissions(uuid, uuid);
+DROP FUNCTION verify_api_key(uuid, text);
+DROP FUNCTION verify_own_password(integer[], text[]);
+DROP FUNCTION authenticate(text, text, text, integer[], text[], integer, integer);
+DROP FUNCTION enter_for_refusal(text, text);
+DROP FUNCTION sign_in_domain(text, text);
+DROP FUNCTION enter(bytea, uuid, uuid, integer, text, text, uuid, integer);
+DROP FUNCTION target_scope(uuid, text, uuid);
+DROP FUNCTION set_context(uuid, uuid, uuid, uuid, boolean, integer);
+DROP FUNCTION refuse(integer, text);

@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# What the ensure-… scripts share. Source it after `set -euo pipefail`.
+
+me=$(basename "$0")
+
+say() { printf '%s: %s\n' "$me" "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# The user's cache, or the machine's for root: PostgreSQL does not run as root and could not enter root's home.
+# crates/local-postgres looks in the same two places.
+cache_dir() {
+    if [ "$(id -u)" = 0 ]; then
+        echo /var/cache/plinth
+    else
+        echo "${XDG_CACHE_HOME:-$HOME/.cache}/plinth"
+    fi
+}
+
+is_root() { [ "$(id -u)" = 0 ]; }
+
+# Root, or allowed to become it without being asked for a password.
+can_be_root() { is_root || { have sudo && sudo -n true 2>/dev/null; }; }
+
+as_root() {
+    if is_root; then "$@"; else sudo -n "$@"; fi
+}
+
+# version_at_least 1.24.1 1.21
+version_at_least() {
+    [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]
+}
+
+# From here on only one of these scripts works in the cache directory; the others wait.
+one_at_a_time() {
+    mkdir -p "$1" 2>/dev/null || true
+    [ -w "$1" ] || die "cannot write to $1"
+    if have flock; then
+        exec 9>"$1/lock"
+        flock 9
+    fi
+}
+
+# A command that runs for long: quiet when it succeeds, all it said when it fails.
+quietly() {
+    local log
+    log=$(mktemp)
+    if "$@" >"$log" 2>&1; then
+        rm -f "$log"
+    else
+        local status=$?
+        cat "$log" >&2
+        rm -f "$log"
+        return "$status"
+    fi
+}
+
+# Installs Debian packages; nothing that they bring along is started (RUNLEVEL=1 keeps invoke-rc.d from it).
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# The same, with fresh package lists when the ones there are do not do.
+apt_install_fresh() {
+    quietly apt_install "$@" 2>/dev/null && return
+    say "updating the package lists"
+    quietly as_root apt-get update || say "apt-get update complained; trying all the same"
+    quietly apt_install "$@"
+}
+
+# Sets apt_private: options for an apt that works without root, on lists and archives of its own below the cache.
+# The sources and the keys are the machine's, so signatures are checked as ever.
+# shellcheck disable=SC2034
+apt_private_options() {
+    local dir=$1
+    mkdir -p "$dir/state/lists/partial" "$dir/archives/partial" "$dir/log"
+    apt_private=(
+        -o "Dir::State=$dir/state" -o "Dir::State::lists=$dir/state/lists"
+        -o "Dir::State::status=${2:-/var/lib/dpkg/status}"
+        -o "Dir::Cache=$dir" -o "Dir::Cache::archives=$dir/archives" -o "Dir::Log=$dir/log"
+        -o Debug::NoLocking=1 -o APT::Sandbox::User= -o Acquire::Languages=none
+    )
+}
+
+# Fetches the lists for apt_private, at most once a day. One source that fails (a vendor's, say) is no reason to give up.
+apt_private_update() {
+    local dir=$1 stamp="$1/state/updated"
+    [ -n "$(find "$stamp" -mtime -1 2>/dev/null)" ] && return
+    say "fetching package lists into $dir"
+    quietly apt-get "${apt_private[@]}" update || say "apt-get update complained; trying all the same"
+    touch "$stamp"
+}
