@@ -6,7 +6,9 @@ use serde::Serialize;
 
 /// 200 with a list or a value.
 pub fn ok(body: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
 }
 
 /// 200 with a resource and its version as entity tag.

@@ -19,8 +19,6 @@ pub async fn middleware(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     match tokio::time::timeout(limit, next.call(request)).await {
         Ok(result) => result,
-        Err(_elapsed) => {
-            Err(Problem::unavailable("timeout", "the request took longer than it may").into())
-        }
+        Err(_elapsed) => Err(Problem::unavailable("timeout", "the request took longer than it may").into()),
     }
 }

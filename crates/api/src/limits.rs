@@ -50,7 +50,11 @@ fn check<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) ->
     }
     limiter.check_key(key).map_err(|until| {
         let wait = until.wait_time_from(DefaultClock::default().now());
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", "too many attempts to sign in; wait a little")
-            .retry_after(wait.as_secs() + 1)
+        Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_attempts",
+            "too many attempts to sign in; wait a little",
+        )
+        .retry_after(wait.as_secs() + 1)
     })
 }

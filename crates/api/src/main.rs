@@ -51,7 +51,9 @@ fn load(settings: Vec<String>) -> anyhow::Result<Loaded> {
 }
 
 fn serve(settings: Vec<String>) -> anyhow::Result<()> {
-    let Loaded { mut config, warnings, .. } = load(settings)?;
+    let Loaded {
+        mut config, warnings, ..
+    } = load(settings)?;
     let guard = telemetry::init(&telemetry::TelemetryConfig {
         service_name: "plinth-api".to_owned(),
         filter: config.telemetry.log_filter.clone(),
@@ -66,7 +68,10 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     // Before the runtime: it blocks. Dropped after it: the server's connections are closed by then.
-    let local = api::start::local_database(&mut config)?;
+    let local = local_postgres::stand_in(&mut config)?;
+    if let Some(server) = &local {
+        tracing::info!(data = %server.data_dir().display(), "a private PostgreSQL serves, since no database is configured");
+    }
     let metrics = guard.metrics();
     actix_web::rt::System::new().block_on(async move {
         let state = api::start::app_state(config, Clock::System).await?;
@@ -77,7 +82,11 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen on {metrics_bind} for metrics"))?;
         let stop_metrics = metrics.server.handle();
         actix_web::rt::spawn(metrics.server);
-        tracing::info!("listening on http://{}, metrics on http://{}/metrics", api.address, metrics.address);
+        tracing::info!(
+            "listening on http://{}, metrics on http://{}/metrics",
+            api.address,
+            metrics.address
+        );
         if state.db().is_some() {
             tracing::info!("browse the API at http://{}/docs/", api.address);
         }
@@ -92,7 +101,11 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
 }
 
 fn print_openapi() -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{}", api::openapi::document().to_pretty_json()?)?;
+    writeln!(
+        std::io::stdout(),
+        "{}",
+        api::openapi::document().to_pretty_json()?
+    )?;
     Ok(())
 }
 

@@ -24,11 +24,16 @@ struct Security;
 
 impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let Some(components) = document.components.as_mut() else { return };
+        let Some(components) = document.components.as_mut() else {
+            return;
+        };
         let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
         components.add_security_scheme("session", cookie);
         components.add_security_scheme("api_key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-        components.add_security_scheme("setup_token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        components.add_security_scheme(
+            "setup_token",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)),
+        );
     }
 }
 
@@ -46,7 +51,13 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// Every operation may answer with a problem document: said once, for all of them.
 pub(crate) fn with_problems(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.patch,
+            &mut item.delete,
+        ];
         for operation in operations.into_iter().filter_map(Option::as_mut) {
             add_problem(operation);
         }
@@ -57,6 +68,11 @@ pub(crate) fn with_problems(mut document: utoipa::openapi::OpenApi) -> utoipa::o
 fn add_problem(operation: &mut Operation) {
     let mut response = Response::new("A problem document (RFC 9457).");
     let content = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-    response.content.insert("application/problem+json".to_owned(), content.into());
-    operation.responses.responses.insert("default".to_owned(), response.into());
+    response
+        .content
+        .insert("application/problem+json".to_owned(), content.into());
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), response.into());
 }

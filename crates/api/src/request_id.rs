@@ -21,11 +21,16 @@ pub fn current() -> String {
 
 /// Keeps the id that a client sent, when it is short and plain; else makes one.
 fn choose(request: &ServiceRequest) -> String {
-    let given = request.headers().get(&HEADER).and_then(|value| value.to_str().ok());
+    let given = request
+        .headers()
+        .get(&HEADER)
+        .and_then(|value| value.to_str().ok());
     match given {
         Some(id)
             if (8..=100).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) =>
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')) =>
         {
             id.to_owned()
         }
@@ -44,7 +49,11 @@ pub async fn middleware(
     let id = choose(&request);
     let started = std::time::Instant::now();
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.path());
-    if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+    if let Some(parent) = request
+        .headers()
+        .get("traceparent")
+        .and_then(|value| value.to_str().ok())
+    {
         telemetry::continue_trace(&span, parent);
     }
     let method = request.method().clone();
@@ -78,7 +87,10 @@ pub async fn middleware(
 
 /// Source: OWASP, "HTTP Security Response Headers Cheat Sheet".
 const SECURITY_HEADERS: [(&str, &str); 5] = [
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    (
+        "content-security-policy",
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
     ("x-content-type-options", "nosniff"),
     ("x-frame-options", "DENY"),
     ("referrer-policy", "no-referrer"),

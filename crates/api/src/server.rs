@@ -42,13 +42,13 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
             .service(utoipa_actix_web::scope("/api/v1").configure(routes::v1))
             .configure(routes::root)
             .split_for_parts();
-        app.service(
-            SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)),
-        )
-        .default_service(web::to(unknown))
-        .wrap(Compress::default())
-        .wrap(from_fn(move |request, next| crate::deadline::middleware(request_timeout, request, next)))
-        .wrap(from_fn(request_id::middleware))
+        app.service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)))
+            .default_service(web::to(unknown))
+            .wrap(Compress::default())
+            .wrap(from_fn(move |request, next| {
+                crate::deadline::middleware(request_timeout, request, next)
+            }))
+            .wrap(from_fn(request_id::middleware))
     })
     .workers(workers)
     .client_request_timeout(header_timeout)
@@ -56,7 +56,10 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
     .shutdown_timeout(grace.as_secs())
     .bind(bind)?;
     let address = http.addrs().first().copied().unwrap_or(bind);
-    Ok(Listening { server: http.run(), address })
+    Ok(Listening {
+        server: http.run(),
+        address,
+    })
 }
 
 /// Binds the metrics.
@@ -70,7 +73,11 @@ pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Liste
             "/metrics",
             web::get().to(move || {
                 let text = handle.render();
-                async move { HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text) }
+                async move {
+                    HttpResponse::Ok()
+                        .content_type("text/plain; version=0.0.4; charset=utf-8")
+                        .body(text)
+                }
             }),
         )
     })
@@ -78,7 +85,10 @@ pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Liste
     .disable_signals()
     .bind(bind)?;
     let address = http.addrs().first().copied().unwrap_or(bind);
-    Ok(Listening { server: http.run(), address })
+    Ok(Listening {
+        server: http.run(),
+        address,
+    })
 }
 
 async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {

@@ -1,13 +1,12 @@
 //! What the process knows: its configuration, and its database once that is set up and checked.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use app_config::Config;
-use db_core::setup::{self, FirstDomain, KeyError, KeySource, SetupError, SetupOutcome, SetupRequest};
 use db_core::migrate::{MigrateError, Migrator};
+use db_core::setup::{self, KeyError, KeySource, SetupError, SetupOutcome, SetupRequest};
 use db_core::{Clock, Db, OpenError, Owner, Pool};
 use pg_connect::ConnectError;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -57,17 +56,6 @@ pub enum StartError {
     /// The schema is not the one this binary works with.
     #[error("{0}")]
     Migrate(MigrateError),
-    /// Migrations are pending, and the server may not apply them.
-    #[error(
-        "{count} migrations are pending, the first is {first}; run `plinth-ops migrate run`, or let the server do it \
-         with PLINTH_MIGRATE_ON_START=true"
-    )]
-    Pending {
-        /// How many.
-        count: usize,
-        /// Version and name of the first.
-        first: String,
-    },
     /// There is no key, or none that can be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -126,12 +114,14 @@ impl AppState {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let setup_token = config.setup.token.clone().unwrap_or_else(|| {
-            SecretString::from(hex::encode(db_core::random_bytes::<16>()))
-        });
+        let setup_token = config
+            .setup
+            .token
+            .clone()
+            .unwrap_or_else(|| SecretString::from(hex::encode(db_core::random_bytes::<16>())));
         Self {
             limits: LoginLimits::new(&config.security),
-            keys: KeySource::new(config.security.encryption_key.clone(), &config.paths.persistent_dir),
+            keys: KeySource::from_config(&config),
             setup_token,
             workers,
             owner,
@@ -177,13 +167,7 @@ impl AppState {
         if self.config.database.migrate_on_start {
             migrator.run().await?;
         } else {
-            let status = migrator.status().await?;
-            status.check()?;
-            let pending: Vec<_> = status.pending().collect();
-            if let Some(first) = pending.first() {
-                let first = format!("{}_{}", first.version, first.name);
-                return Err(StartError::Pending { count: pending.len(), first });
-            }
+            migrator.status().await?.require_current()?;
         }
         let keyring = self.keys.load()?;
         let (database, security) = (&self.config.database, &self.config.security);
@@ -198,55 +182,9 @@ impl AppState {
     /// # Errors
     /// See [`StartError`]; `SetupError::AlreadySetUp` when another was faster.
     pub async fn set_up(&self, request: &SetupRequest) -> Result<SetupOutcome, StartError> {
-        let security = &self.config.security;
-        let outcome = setup::run(
-            &self.owner,
-            &self.keys,
-            &self.clock,
-            security.bcrypt_cost,
-            security.password_pepper.as_ref(),
-            request,
-        )
-        .await?;
-        self.write_selection();
+        let outcome = setup::set_up(&self.owner, &self.config, &self.clock, request).await?;
         self.bring_up().await?;
         Ok(outcome)
-    }
-
-    /// What the environment asks setup to do.
-    pub fn setup_from_config(&self) -> SetupRequest {
-        let (setup, defaults) = (&self.config.setup, SetupRequest::default());
-        let demo = |slug: &str, name: &str| FirstDomain { slug: slug.to_owned(), name: name.to_owned() };
-        let domain = match (&setup.domain_slug, setup.demo) {
-            (None, true) => demo("acme", "Acme"),
-            (None, false) => defaults.domain,
-            (Some(slug), _) => FirstDomain {
-                slug: slug.clone(),
-                name: setup.domain_name.clone().unwrap_or_else(|| slug.clone()),
-            },
-        };
-        SetupRequest {
-            domain,
-            operator_email: setup.operator_email.clone().unwrap_or(defaults.operator_email),
-            operator_password: setup.operator_password.clone(),
-            more_domains: if setup.demo { vec![demo("globex", "Globex")] } else { Vec::new() },
-            via: "environment",
-        }
-    }
-
-    /// A courtesy to those who look for it; the truth is the row.
-    fn write_selection(&self) {
-        let directory: &PathBuf = &self.config.paths.persistent_dir;
-        let selection = serde_json::json!({
-            "type": "postgresql",
-            "selectedAt": self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-            "version": "1.0",
-        });
-        let written = std::fs::create_dir_all(directory)
-            .and_then(|()| std::fs::write(directory.join("db.selection.json"), format!("{selection:#}\n")));
-        if let Err(error) = written {
-            tracing::warn!(%error, directory = %directory.display(), "db.selection.json was not written");
-        }
     }
 
     /// The database for a request. When it is not ready, looks whether it has become so: another replica may have set
@@ -265,10 +203,15 @@ impl AppState {
             }
             Err(error) => {
                 tracing::warn!(%error, "the database is not ready");
-                return Err(Problem::unavailable("database_unavailable", "the database is not available"));
+                return Err(Problem::unavailable(
+                    "database_unavailable",
+                    "the database is not available",
+                ));
             }
         }
-        self.db.get().ok_or_else(|| Problem::unavailable("database_unavailable", "the database is not available"))
+        self.db
+            .get()
+            .ok_or_else(|| Problem::unavailable("database_unavailable", "the database is not available"))
     }
 
     async fn look(&self) -> Result<Phase, StartError> {
@@ -311,7 +254,10 @@ pub struct Worker {
 impl Worker {
     /// A worker's share.
     pub fn new(state: Arc<AppState>) -> Self {
-        Self { state, pool: OnceCell::new() }
+        Self {
+            state,
+            pool: OnceCell::new(),
+        }
     }
 
     /// What all workers share.
@@ -341,5 +287,10 @@ impl Worker {
 /// Whether the token is the setup token, in a time that does not tell how much of it is right.
 pub fn is_setup_token(state: &AppState, presented: &str) -> bool {
     use subtle::ConstantTimeEq as _;
-    state.setup_token.expose_secret().as_bytes().ct_eq(presented.as_bytes()).into()
+    state
+        .setup_token
+        .expose_secret()
+        .as_bytes()
+        .ct_eq(presented.as_bytes())
+        .into()
 }

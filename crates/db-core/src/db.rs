@@ -82,11 +82,15 @@ impl Db {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let client = owner.connect().await?;
-        let remembered: Vec<String> =
-            client.query_one("SELECT key_fingerprints FROM installation", &[]).await?.get(0);
+        let remembered: Vec<String> = client
+            .query_one("SELECT key_fingerprints FROM installation", &[])
+            .await?
+            .get(0);
         keyring.check(&remembered)?;
         secrets::self_test(&client, keyring).await?;
-        let peppers = owner.system(async |tx| secrets::load_peppers(tx, keyring).await).await?;
+        let peppers = owner
+            .system(async |tx| secrets::load_peppers(tx, keyring).await)
+            .await?;
 
         let connector = Arc::new(app_connector(&client, owner, database, keyring).await?);
         Ok(Self {
@@ -99,7 +103,10 @@ impl Db {
                     security.password_hash_concurrency,
                 ),
                 verified_keys: Cache::builder().max_capacity(10_000).time_to_live(MINUTE).build(),
-                touched: Cache::builder().max_capacity(100_000).time_to_live(MINUTE).build(),
+                touched: Cache::builder()
+                    .max_capacity(100_000)
+                    .time_to_live(MINUTE)
+                    .build(),
             }),
             connector,
             settings: PoolSettings {
@@ -115,8 +122,14 @@ impl Db {
     /// `DATABASE_POOL_SIZE` is the whole process's: it is split, and every worker gets at least one.
     pub fn pool(&self, workers: usize) -> Pool {
         let workers = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
-        let settings = PoolSettings { size: (self.settings.size / workers).max(1), ..self.settings };
-        Pool { shared: Arc::clone(&self.shared), connections: pool::build(Arc::clone(&self.connector), settings) }
+        let settings = PoolSettings {
+            size: (self.settings.size / workers).max(1),
+            ..self.settings
+        };
+        Pool {
+            shared: Arc::clone(&self.shared),
+            connections: pool::build(Arc::clone(&self.connector), settings),
+        }
     }
 
     /// Where requests are served from, without the password.
@@ -153,12 +166,17 @@ async fn app_connector(
                 .await?
                 .get(0);
             if !member {
-                client.batch_execute(&format!("GRANT plinth_app TO {}", quoted(&given.user))).await?;
+                client
+                    .batch_execute(&format!("GRANT plinth_app TO {}", quoted(&given.user)))
+                    .await?;
             }
             given.clone()
         }
         None => {
-            let mut address = database.address.clone().unwrap_or_else(|| owner.address().clone());
+            let mut address = database
+                .address
+                .clone()
+                .unwrap_or_else(|| owner.address().clone());
             address.user = login_name(&owner.address().database);
             let password = keyring.derive_password(&format!("login {}", address.user));
             address.password = Some(password.clone());
@@ -190,7 +208,10 @@ async fn ensure_login(
     password: &SecretString,
     database: &DatabaseConfig,
 ) -> Result<(), OpenError> {
-    let idle = format!("idle_in_transaction_session_timeout={}", database.idle_in_transaction_timeout.as_millis());
+    let idle = format!(
+        "idle_in_transaction_session_timeout={}",
+        database.idle_in_transaction_timeout.as_millis()
+    );
     let fits: bool = client
         .query_one(
             "SELECT EXISTS (SELECT FROM pg_roles r JOIN pg_db_role_setting s ON s.setrole = r.oid
@@ -221,7 +242,9 @@ async fn ensure_login(
         login_stamp(password),
     );
     // Replicas that start together do this one after the other: two at once meet in "tuple concurrently updated".
-    client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtext('plinth_app_login'))").await?;
+    client
+        .batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtext('plinth_app_login'))")
+        .await?;
     client.batch_execute(&sql).await?;
     client.batch_execute("COMMIT").await?;
     Ok(())
@@ -230,7 +253,10 @@ async fn ensure_login(
 /// Says with which password the login was made, telling nothing of it.
 fn login_stamp(password: &SecretString) -> String {
     let digest = hex::encode(TokenHash::of(password.expose_secret()).as_bytes());
-    format!("login of the Plinth API, password {}", digest.chars().take(8).collect::<String>())
+    format!(
+        "login of the Plinth API, password {}",
+        digest.chars().take(8).collect::<String>()
+    )
 }
 
 /// Row level security must hold the login: not a superuser, no BYPASSRLS, not the owner of a table, not the system.

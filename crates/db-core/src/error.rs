@@ -58,7 +58,10 @@ pub enum Error {
 impl Error {
     /// A conflict with a stable code.
     pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
-        Self::Conflict { code, message: message.into() }
+        Self::Conflict {
+            code,
+            message: message.into(),
+        }
     }
 
     /// Whether the same transaction may succeed when it is run again: serialization failure or deadlock.
@@ -151,9 +154,10 @@ impl<T, E: Into<Error>> Meaning<T> for std::result::Result<T, E> {
 
     fn or_invalid(self, constraint: &str, field: &'static str, message: impl Into<String>) -> Result<T> {
         self.map_err(|error| match error.into() {
-            error if error.violated_constraint() == Some(constraint) => {
-                Error::Invalid { field, message: message.into() }
-            }
+            error if error.violated_constraint() == Some(constraint) => Error::Invalid {
+                field,
+                message: message.into(),
+            },
             error => error,
         })
     }

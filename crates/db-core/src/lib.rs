@@ -20,6 +20,7 @@ pub mod rbac;
 mod schema;
 pub mod secrets;
 pub mod setup;
+pub mod tenancy;
 mod tx;
 
 pub use access::{Access, Credential, Origin, Target, VerifiedKey};
@@ -27,7 +28,7 @@ pub use clock::{Clock, random_bytes};
 pub use db::{Db, OpenError, connect_options};
 pub use error::{Error, Meaning, Result};
 pub use ids::*;
-pub use owner::{Owner, OwnerError, SystemTx};
+pub use owner::{Owner, OwnerError, SystemError, SystemTx};
 pub use page::{DEFAULT_LIMIT, MAX_LIMIT, Page, PageRequest};
 pub use pool::ConnectionFailure;
 pub use rbac::Permission;

@@ -10,6 +10,7 @@ use pg_connect::{ConnectError, ConnectOptions, Connector};
 use tokio_postgres::Client;
 
 use crate::db::connect_options;
+use crate::migrate::describe;
 
 /// How long after a failed attempt to connect the next one is made.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -23,6 +24,17 @@ pub enum OwnerError {
     /// The certificates do not suffice for the SSL mode.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+}
+
+/// Why work as `plinth_system` failed, where nothing more can be said of it. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// The database cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A statement failed.
+    #[error("{}", describe(.0))]
+    Statement(#[from] tokio_postgres::Error),
 }
 
 /// Opens direct connections as the owner.
@@ -48,7 +60,9 @@ impl Owner {
     /// # Errors
     /// A certificate that is missing or does not suffice for the SSL mode.
     pub fn new(address: &DatabaseAddress, options: ConnectOptions) -> Result<Self, ConnectError> {
-        Ok(Self { connector: Arc::new(Connector::new(address, options)?) })
+        Ok(Self {
+            connector: Arc::new(Connector::new(address, options)?),
+        })
     }
 
     /// The owner of the configured database, under the name that `pg_stat_activity` is to show.
@@ -107,7 +121,9 @@ impl Owner {
     {
         // The connection is this transaction's own: dropping it is the rollback.
         let client = self.connect().await?;
-        client.batch_execute("BEGIN; SET LOCAL ROLE plinth_system").await?;
+        client
+            .batch_execute("BEGIN; SET LOCAL ROLE plinth_system")
+            .await?;
         let value = closure(&SystemTx { client: &client }).await?;
         client.batch_execute("COMMIT").await?;
         Ok(value)

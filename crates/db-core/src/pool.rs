@@ -53,7 +53,9 @@ pub(crate) async fn open(connector: &Connector) -> Result<AsyncPgConnection, Con
             tracing::debug!(%error, "database connection ended");
         }
     });
-    AsyncPgConnection::try_from(connected.client).await.map_err(ConnectionFailure::Setup)
+    AsyncPgConnection::try_from(connected.client)
+        .await
+        .map_err(ConnectionFailure::Setup)
 }
 
 impl bb8::ManageConnection for Manager {
@@ -66,7 +68,11 @@ impl bb8::ManageConnection for Manager {
 
     /// Without a round trip: only asks whether the socket is known to be closed.
     async fn is_valid(&self, conn: &mut AsyncPgConnection) -> Result<(), ConnectionFailure> {
-        if conn.is_broken() { Err(ConnectionFailure::Lost) } else { Ok(()) }
+        if conn.is_broken() {
+            Err(ConnectionFailure::Lost)
+        } else {
+            Ok(())
+        }
     }
 
     fn has_broken(&self, conn: &mut AsyncPgConnection) -> bool {

@@ -38,7 +38,10 @@ pub(crate) fn between(low: Option<&str>, high: Option<&str>) -> Option<String> {
             let (low_integer, low_fraction) = split(low)?;
             let (high_integer, high_fraction) = split(high)?;
             if low_integer == high_integer {
-                return Some(format!("{low_integer}{}", middle(low_fraction, Some(high_fraction))?));
+                return Some(format!(
+                    "{low_integer}{}",
+                    middle(low_fraction, Some(high_fraction))?
+                ));
             }
             match increment(low_integer) {
                 Some(next) if next.as_str() < high => Some(next),
@@ -192,7 +195,9 @@ mod tests {
         let mut list = vec![FIRST.to_owned(), between(Some(FIRST), None).unwrap()];
         let mut seed = 12_345_u64;
         for _ in 0..5_000 {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let gap = usize::try_from(seed >> 33).unwrap() % (list.len() + 1);
             let low = gap.checked_sub(1).map(|index| list[index].as_str());
             let high = list.get(gap).map(String::as_str);

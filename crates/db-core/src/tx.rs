@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::connection::TransactionManagerStatus;
-use diesel_async::{AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager as _};
+use diesel_async::{
+    AnsiTransactionManager, AsyncPgConnection, SimpleAsyncConnection as _, TransactionManager as _,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::join;
 use uuid::Uuid;
@@ -105,7 +107,8 @@ impl Pool {
         closure: impl AsyncFn(&Tx<'_>) -> Result<T>,
     ) -> Result<T> {
         let begin = access.begin_sql(true, self.shared.statement_timeout);
-        self.observed(name, async || self.try_read(&begin, &closure).await).await
+        self.observed(name, async || self.try_read(&begin, &closure).await)
+            .await
     }
 
     /// Runs a tenant transaction that writes. It must [`record`](WriteTx::record) what it did.
@@ -134,7 +137,8 @@ impl Pool {
         begin: &Begin,
         closure: impl AsyncFn(&WriteTx<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.observed(name, async || self.try_write(begin, &closure).await).await
+        self.observed(name, async || self.try_write(begin, &closure).await)
+            .await
     }
 
     /// Whether the database answers, within `limit`.
@@ -153,11 +157,9 @@ impl Pool {
     /// The database is not available.
     pub async fn is_initialized(&self) -> Result<bool> {
         let mut conn = self.connections.get().await?;
-        let found = diesel_async::RunQueryDsl::execute(
-            diesel::sql_query("SELECT FROM installation"),
-            &mut *conn,
-        )
-        .await?;
+        let found =
+            diesel_async::RunQueryDsl::execute(diesel::sql_query("SELECT FROM installation"), &mut *conn)
+                .await?;
         Ok(found > 0)
     }
 
@@ -193,7 +195,10 @@ impl Pool {
         };
         mark_busy(&mut pooled);
         let conn: &AsyncPgConnection = &pooled;
-        let tx = Tx { conn, clock: &self.shared.clock };
+        let tx = Tx {
+            conn,
+            clock: &self.shared.clock,
+        };
         let (mut first, mut last) = (conn, conn);
         // join polls in order: BEGIN is on its way before the closure's first statement.
         let (entered, result) = join(first.batch_execute(begin), closure(&tx)).await;
@@ -205,7 +210,11 @@ impl Pool {
         Attempt::judge(entered.map_err(Error::from), result)
     }
 
-    async fn try_write<T>(&self, begin: &Begin, closure: &impl AsyncFn(&WriteTx<'_>) -> Result<T>) -> Attempt<T> {
+    async fn try_write<T>(
+        &self,
+        begin: &Begin,
+        closure: &impl AsyncFn(&WriteTx<'_>) -> Result<T>,
+    ) -> Attempt<T> {
         let mut pooled = match self.connections.get().await {
             Ok(pooled) => pooled,
             Err(error) => return Attempt::Done(Err(error.into())),
@@ -213,7 +222,10 @@ impl Pool {
         mark_busy(&mut pooled);
         let conn: &AsyncPgConnection = &pooled;
         let tx = WriteTx {
-            tx: Tx { conn, clock: &self.shared.clock },
+            tx: Tx {
+                conn,
+                clock: &self.shared.clock,
+            },
             activity: RefCell::default(),
             unchanged: Cell::new(false),
         };
@@ -221,9 +233,9 @@ impl Pool {
         let (entered, result) = join(first.batch_execute(&begin.sql), closure(&tx)).await;
         let noted = tx.activity.take();
         let result = match result {
-            Ok(_) if begin.recorded && noted.is_empty() && !tx.unchanged.get() => {
-                Err(Error::Internal("a change was not recorded in the activity stream".to_owned()))
-            }
+            Ok(_) if begin.recorded && noted.is_empty() && !tx.unchanged.get() => Err(Error::Internal(
+                "a change was not recorded in the activity stream".to_owned(),
+            )),
             result => result,
         };
         if entered.is_err() || result.is_err() {
@@ -247,9 +259,16 @@ impl Pool {
 }
 
 /// Writes the noted activity; the last row and `COMMIT` share one wait.
-async fn commit(conn: &AsyncPgConnection, clock: &Clock, origin: &Origin, noted: Vec<Activity>) -> Result<()> {
-    let mut rows: Vec<ActivityRow> =
-        noted.into_iter().map(|activity| ActivityRow::new(clock.id(), activity, origin)).collect();
+async fn commit(
+    conn: &AsyncPgConnection,
+    clock: &Clock,
+    origin: &Origin,
+    noted: Vec<Activity>,
+) -> Result<()> {
+    let mut rows: Vec<ActivityRow> = noted
+        .into_iter()
+        .map(|activity| ActivityRow::new(clock.id(), activity, origin))
+        .collect();
     let Some(last) = rows.pop() else {
         return commit_only(conn).await;
     };

@@ -24,6 +24,10 @@ pub enum Error {
         tried: Vec<String>,
     },
 
+    /// No database is configured, and the configuration forbids a private one.
+    #[error("no database is configured: set DATABASE_URL (a private PostgreSQL is not allowed: PLINTH_DATABASE_LOCAL=never)")]
+    NotAllowed,
+
     /// The data directory was made by another major version.
     #[error(
         "the data directory {} was made by PostgreSQL {data_major}, but the binaries in {} are {binaries}. Install PostgreSQL \

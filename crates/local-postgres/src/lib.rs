@@ -23,6 +23,7 @@
 
 mod binaries;
 mod cluster;
+mod configured;
 mod control;
 mod error;
 mod locks;
@@ -32,6 +33,7 @@ mod server;
 mod server_user;
 
 pub use binaries::{Binaries, Version};
+pub use configured::stand_in;
 pub use error::{Error, Result};
 pub use paths::default_state_dir;
 pub use server::{Address, Durability, LocalPostgres, Options, Ownership, StopOutcome};

@@ -11,10 +11,14 @@
 
 mod actor;
 mod database;
+mod schema_rs;
 mod server;
+mod turn_proxy;
 mod world;
 
 pub use actor::{Actor, Answer};
 pub use database::TestDatabase;
+pub use schema_rs::schema_rs;
 pub use server::{ServerAddress, TEMPLATE, build_template, test_server};
+pub use turn_proxy::TurnProxy;
 pub use world::{ACME, GLOBEX, KEY, PASSWORD, World};

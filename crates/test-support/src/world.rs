@@ -116,4 +116,31 @@ impl World {
             .unwrap();
         token
     }
+
+    /// A column on a new board of a new project. Returns the ids of board and column.
+    pub async fn column(&self, slug: &str) -> (Uuid, Uuid) {
+        let id = || Clock::System.uuid();
+        let domain = self.domain(slug).await;
+        let (organization, project, board, column) = (id(), id(), id(), id());
+        let key: String = project
+            .simple()
+            .to_string()
+            .to_uppercase()
+            .chars()
+            .rev()
+            .take(8)
+            .collect();
+        self.client
+            .batch_execute(&format!(
+                "INSERT INTO organizations (domain_id, id, slug, name) VALUES ('{domain}', '{organization}', '{organization}', 'Ops');
+                 INSERT INTO projects (domain_id, id, organization_id, key, name)
+                     VALUES ('{domain}', '{project}', '{organization}', 'P{key}', 'Ops');
+                 INSERT INTO boards (domain_id, id, project_id, name) VALUES ('{domain}', '{board}', '{project}', 'Main');
+                 INSERT INTO board_columns (domain_id, id, project_id, board_id, name, rank)
+                     VALUES ('{domain}', '{column}', '{project}', '{board}', 'To do', 'a0');"
+            ))
+            .await
+            .unwrap();
+        (board, column)
+    }
 }

@@ -30,12 +30,20 @@ impl Checker {
     /// Notes the field when the rule is broken.
     pub fn field(&mut self, field: &str, rule: Result<(), String>) {
         if let Err(message) = rule {
-            self.errors.push(FieldError { field: field.to_owned(), message });
+            self.errors.push(FieldError {
+                field: field.to_owned(),
+                message,
+            });
         }
     }
 
     /// Notes the field when it is there and breaks the rule.
-    pub fn optional<V>(&mut self, field: &str, value: Option<&V>, rule: impl FnOnce(&V) -> Result<(), String>) {
+    pub fn optional<V>(
+        &mut self,
+        field: &str,
+        value: Option<&V>,
+        rule: impl FnOnce(&V) -> Result<(), String>,
+    ) {
         if let Some(value) = value {
             self.field(field, rule(value));
         }
@@ -68,20 +76,28 @@ impl<T: DeserializeOwned + Check + 'static> FromRequest for Body<T> {
             let value = parse::<T>(&bytes)?;
             let mut checker = Checker::default();
             value.check(&mut checker);
-            if checker.errors.is_empty() { Ok(Self(value)) } else { Err(Problem::invalid(checker.errors)) }
+            if checker.errors.is_empty() {
+                Ok(Self(value))
+            } else {
+                Err(Problem::invalid(checker.errors))
+            }
         })
     }
 }
 
 fn is_json(content_type: &str) -> bool {
-    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+    content_type
+        .split(';')
+        .next()
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 async fn read(mut payload: Payload, limit: usize) -> Result<web::BytesMut, Problem> {
     let mut bytes = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk
-            .map_err(|error| Problem::bad_request("unreadable_body", format!("the body broke off: {error}")))?;
+        let chunk = chunk.map_err(|error| {
+            Problem::bad_request("unreadable_body", format!("the body broke off: {error}"))
+        })?;
         if bytes.len() + chunk.len() > limit {
             return Err(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -111,7 +127,9 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             Category::Syntax | Category::Eof | Category::Io => malformed(field, &inner),
         }
     })?;
-    deserializer.end().map_err(|error| malformed("body".to_owned(), &error))?;
+    deserializer
+        .end()
+        .map_err(|error| malformed("body".to_owned(), &error))?;
     Ok(value)
 }
 

@@ -35,20 +35,36 @@ struct Caller {
 }
 
 impl Caller {
-    async fn find(request: HttpRequest, permission: Option<Permission>, target: Target) -> Result<Self, Problem> {
-        let worker = request.app_data::<web::Data<Worker>>().ok_or_else(Problem::not_found)?;
+    async fn find(
+        request: HttpRequest,
+        permission: Option<Permission>,
+        target: Target,
+    ) -> Result<Self, Problem> {
+        let worker = request
+            .app_data::<web::Data<Worker>>()
+            .ok_or_else(Problem::not_found)?;
         let pool = worker.pool().await?;
         let origin = Client::of(&request).origin();
         let credential = match credential::find(&request)? {
             Presented::Session(credential) => credential,
-            Presented::ApiKey { token, hash } => {
-                Credential::ApiKey(pool.verify_api_key(&token, hash).await?)
-            }
+            Presented::ApiKey { token, hash } => Credential::ApiKey(pool.verify_api_key(&token, hash).await?),
         };
-        Ok(Self { pool, access: Access { credential, permission, target, origin } })
+        Ok(Self {
+            pool,
+            access: Access {
+                credential,
+                permission,
+                target,
+                origin,
+            },
+        })
     }
 
-    async fn read<T>(&self, name: &'static str, closure: impl AsyncFn(&Tx<'_>) -> db_core::Result<T>) -> Result<T, Problem> {
+    async fn read<T>(
+        &self,
+        name: &'static str,
+        closure: impl AsyncFn(&Tx<'_>) -> db_core::Result<T>,
+    ) -> Result<T, Problem> {
         let result = self.pool.read(name, &self.access, closure).await;
         self.finish(result).await
     }
@@ -89,7 +105,10 @@ impl<P: Held + 'static, S: Scope + 'static> FromRequest for Can<P, S> {
         Box::pin(async move {
             let target = S::target(&request)?;
             let caller = Caller::find(request, Some(P::PERMISSION), target).await?;
-            Ok(Self { caller, marker: PhantomData })
+            Ok(Self {
+                caller,
+                marker: PhantomData,
+            })
         })
     }
 }
@@ -100,7 +119,11 @@ impl FromRequest for Own {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { Ok(Self { caller: Caller::find(request, None, Target::Domain).await? }) })
+        Box::pin(async move {
+            Ok(Self {
+                caller: Caller::find(request, None, Target::Domain).await?,
+            })
+        })
     }
 }
 

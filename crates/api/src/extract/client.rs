@@ -35,7 +35,9 @@ impl Client {
             .filter(|_| trusted)
             .and_then(|list| list.rsplit(',').next())
             .and_then(|ip| ip.trim().parse().ok());
-        let host = header("host").or_else(|| request.uri().host()).map(|host| bare_host(host));
+        let host = header("host")
+            .or_else(|| request.uri().host())
+            .map(|host| bare_host(host));
         Self {
             ip: forwarded.or(peer).map(|ip: IpAddr| ip.to_canonical()),
             host,
@@ -45,7 +47,10 @@ impl Client {
 
     /// What the activity stream keeps of the client.
     pub fn origin(&self) -> Origin {
-        Origin { request_id: request_id::current(), ip: self.ip }
+        Origin {
+            request_id: request_id::current(),
+            ip: self.ip,
+        }
     }
 }
 

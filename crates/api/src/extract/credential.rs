@@ -19,11 +19,15 @@ pub(super) enum Presented {
 /// Finds the credential of a request: `Authorization: Bearer` before the cookie.
 pub(super) fn find(request: &HttpRequest) -> Result<Presented, Problem> {
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|text| text.split_once(' ')).and_then(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
+        let token = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .and_then(|(scheme, token)| scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()));
         let Some(token) = token else {
-            return Err(Problem::unauthenticated("Authorization must be: Bearer <API key>"));
+            return Err(Problem::unauthenticated(
+                "Authorization must be: Bearer <API key>",
+            ));
         };
         return if token.starts_with(API_KEY_PREFIX) {
             let hash = TokenHash::of(token);
@@ -31,14 +35,20 @@ pub(super) fn find(request: &HttpRequest) -> Result<Presented, Problem> {
                 .map(|token| Presented::ApiKey { token, hash })
                 .ok_or_else(|| Problem::unauthenticated("the API key is not a whole key; was it cut off?"))
         } else {
-            Err(Problem::unauthenticated("the credential is unknown, expired or revoked"))
+            Err(Problem::unauthenticated(
+                "the credential is unknown, expired or revoked",
+            ))
         };
     }
     let Some(cookie) = request.cookie(SESSION_COOKIE) else {
-        return Err(Problem::unauthenticated("sign in, or send an API key as Authorization: Bearer"));
+        return Err(Problem::unauthenticated(
+            "sign in, or send an API key as Authorization: Bearer",
+        ));
     };
     refuse_cross_site(request)?;
-    Ok(Presented::Session(Credential::Session(TokenHash::of(cookie.value()))))
+    Ok(Presented::Session(Credential::Session(TokenHash::of(
+        cookie.value(),
+    ))))
 }
 
 /// A browser sends cookies along with whatever page makes it send a request: a change must come from our own pages.
@@ -57,7 +67,11 @@ fn refuse_cross_site(request: &HttpRequest) -> Result<(), Problem> {
         Some(host) != header(header::HOST)
     });
     if foreign_fetch || foreign_origin {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", "the request came from another site's page"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "the request came from another site's page",
+        ));
     }
     Ok(())
 }

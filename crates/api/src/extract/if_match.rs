@@ -22,14 +22,22 @@ impl FromRequest for IfMatch {
 
 /// An entity tag of ours is the version in quotes: `"3"`. RFC 9110, section 13.1.1.
 fn read(request: &HttpRequest) -> Result<Option<i32>, Problem> {
-    let Some(value) = request.headers().get(header::IF_MATCH) else { return Ok(None) };
+    let Some(value) = request.headers().get(header::IF_MATCH) else {
+        return Ok(None);
+    };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let version = text
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .and_then(|text| text.parse().ok());
     version.map(Some).ok_or_else(|| {
-        Problem::bad_request("invalid_if_match", "If-Match must be one entity tag, such as \"3\", or *")
-            .field("If-Match", "is not an entity tag of ours")
+        Problem::bad_request(
+            "invalid_if_match",
+            "If-Match must be one entity tag, such as \"3\", or *",
+        )
+        .field("If-Match", "is not an entity tag of ours")
     })
 }

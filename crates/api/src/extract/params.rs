@@ -24,12 +24,17 @@ impl<T: DeserializeOwned> FromRequest for Params<T> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let query = request.query_string();
         let deserializer = serde_urlencoded::Deserializer::new(form_pairs(query));
-        ready(serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
-            let field = error.path().to_string();
-            let message = error.into_inner().to_string();
-            let problem = Problem::bad_request("invalid_query", "a query parameter does not fit; see errors");
-            problem.field(if field == "." { "query".to_owned() } else { field }, message)
-        }))
+        ready(
+            serde_path_to_error::deserialize(deserializer)
+                .map(Self)
+                .map_err(|error| {
+                    let field = error.path().to_string();
+                    let message = error.into_inner().to_string();
+                    let problem =
+                        Problem::bad_request("invalid_query", "a query parameter does not fit; see errors");
+                    problem.field(if field == "." { "query".to_owned() } else { field }, message)
+                }),
+        )
     }
 }
 
@@ -47,10 +52,15 @@ impl Cursor {
 
     fn decode<Key: FromStr>(list: &str, cursor: &str) -> Result<Key, Problem> {
         let refuse = || {
-            Problem::bad_request("invalid_query", "a query parameter does not fit; see errors")
-                .field("cursor", "is not a cursor of this list; take next_cursor of the page before")
+            Problem::bad_request("invalid_query", "a query parameter does not fit; see errors").field(
+                "cursor",
+                "is not a cursor of this list; take next_cursor of the page before",
+            )
         };
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let bytes = URL_SAFE_NO_PAD
+            .decode(cursor)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         let text = bytes.ok_or_else(refuse)?;
         let (name, key) = text.split_once(':').ok_or_else(refuse)?;
         if name != list {
@@ -93,8 +103,14 @@ impl<T> Listing<T> {
     where
         T: From<Row>,
     {
-        let next_cursor =
-            if page.more { page.rows.last().map(|row| Cursor::encode(list, &key(row))) } else { None };
-        Self { items: page.rows.into_iter().map(T::from).collect(), next_cursor }
+        let next_cursor = if page.more {
+            page.rows.last().map(|row| Cursor::encode(list, &key(row)))
+        } else {
+            None
+        };
+        Self {
+            items: page.rows.into_iter().map(T::from).collect(),
+            next_cursor,
+        }
     }
 }

@@ -73,7 +73,11 @@ scopes! {
 
 /// An id out of the path. What is no UUID does not exist: 404, like any other unknown id.
 fn parameter<Id: FromStr>(request: &HttpRequest, name: &str) -> Result<Id, Problem> {
-    request.match_info().get(name).and_then(|text| text.parse().ok()).ok_or_else(Problem::not_found)
+    request
+        .match_info()
+        .get(name)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(Problem::not_found)
 }
 
 /// The ids of a path, in order: `Path((card,)): Path<(CardId,)>`.
@@ -81,7 +85,9 @@ pub struct Path<Ids>(pub Ids);
 
 fn nth<Id: FromStr>(request: &HttpRequest, index: usize) -> Result<Id, Problem> {
     let parameter = request.match_info().iter().nth(index);
-    parameter.and_then(|(_, text)| text.parse().ok()).ok_or_else(Problem::not_found)
+    parameter
+        .and_then(|(_, text)| text.parse().ok())
+        .ok_or_else(Problem::not_found)
 }
 
 /// What a path can be read as.

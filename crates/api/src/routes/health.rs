@@ -40,6 +40,9 @@ async fn readyz(worker: web::Data<Worker>) -> Result<HttpResponse, Problem> {
     if pool.is_alive(PATIENCE).await {
         Ok(answer::ok(&Health { status: "ok" }))
     } else {
-        Err(Problem::unavailable("database_unavailable", "the database is not available"))
+        Err(Problem::unavailable(
+            "database_unavailable",
+            "the database is not available",
+        ))
     }
 }

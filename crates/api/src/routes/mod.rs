@@ -1,14 +1,19 @@
 //! The table of contents of the API: one folder for each resource, one file for each endpoint.
 
+pub mod activity;
+pub mod assignments;
 pub mod boards;
 pub mod cards;
 pub mod columns;
 pub mod health;
 pub mod me;
+pub mod members;
 pub mod organizations;
 pub mod projects;
+pub mod roles;
 pub mod sessions;
 pub mod setup;
+pub mod tags;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -21,7 +26,12 @@ pub fn v1(config: &mut ServiceConfig) {
         .configure(projects::configure)
         .configure(boards::configure)
         .configure(columns::configure)
-        .configure(cards::configure);
+        .configure(cards::configure)
+        .configure(tags::configure)
+        .configure(roles::configure)
+        .configure(members::configure)
+        .configure(assignments::configure)
+        .configure(activity::configure);
 }
 
 /// Everything outside of it.

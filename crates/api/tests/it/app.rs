@@ -55,7 +55,14 @@ impl TestApp {
         });
         let (base, state, handle) = receiver.recv().expect("the server did not start");
         let world = World::new(db.superuser().await);
-        Self { db, world, base, state, handle, thread: Some(thread) }
+        Self {
+            db,
+            world,
+            base,
+            state,
+            handle,
+            thread: Some(thread),
+        }
     }
 
     /// Somebody without a credential.
@@ -80,7 +87,8 @@ impl TestApp {
 
     async fn first_user(&self, slug: &str) -> Actor {
         let user = self.world.first_user(slug).await;
-        self.anonymous().with_session(&self.world.session(slug, user).await)
+        self.anonymous()
+            .with_session(&self.world.session(slug, user).await)
     }
 
     /// Somebody of acme with a role for the whole domain; without one when it is `None`.
@@ -90,41 +98,72 @@ impl TestApp {
         if let Some(role) = role {
             self.world.assign(ACME, user, role, None, None).await;
         }
-        self.anonymous().with_session(&self.world.session(ACME, user).await)
+        self.anonymous()
+            .with_session(&self.world.session(ACME, user).await)
     }
 
     /// An organization, a project, a board and a column, made by `actor` through the API.
     pub async fn board(&self, actor: &Actor) -> Board {
         let unique = Clock::System.uuid().simple().to_string();
         let tail: String = unique.chars().rev().take(7).collect();
-        let organization = make(actor, "/api/v1/organizations", json!({"slug": format!("o-{tail}"), "name": "Ops"})).await;
+        let organization = make(
+            actor,
+            "/api/v1/organizations",
+            json!({"slug": format!("o-{tail}"), "name": "Ops"}),
+        )
+        .await;
         let project = make(
             actor,
             &format!("/api/v1/organizations/{organization}/projects"),
             json!({"key": format!("P{}", tail.to_uppercase()), "name": "Operations"}),
         )
         .await;
-        let board = make(actor, &format!("/api/v1/projects/{project}/boards"), json!({"name": "Main"})).await;
-        let column = make(actor, &format!("/api/v1/boards/{board}/columns"), json!({"name": "To do"})).await;
-        Board { organization, project, board, column }
+        let board = make(
+            actor,
+            &format!("/api/v1/projects/{project}/boards"),
+            json!({"name": "Main"}),
+        )
+        .await;
+        let column = make(
+            actor,
+            &format!("/api/v1/boards/{board}/columns"),
+            json!({"name": "To do"}),
+        )
+        .await;
+        Board {
+            organization,
+            project,
+            board,
+            column,
+        }
     }
 
     /// A card in a column. Returns its id.
     pub async fn card(&self, actor: &Actor, column: &str, title: &str) -> String {
-        make(actor, &format!("/api/v1/columns/{column}/cards"), json!({"title": title})).await
+        make(
+            actor,
+            &format!("/api/v1/columns/{column}/cards"),
+            json!({"title": title}),
+        )
+        .await
     }
 }
 
 /// Makes a thing and returns its id.
 pub async fn make(actor: &Actor, path: &str, body: Value) -> String {
-    actor.post(path, &body).await.expect(201)["id"].as_str().unwrap().to_owned()
+    actor.post(path, &body).await.expect(201)["id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 impl Drop for TestApp {
     fn drop(&mut self) {
         // The future only carries the wish; the server's own thread carries it out.
         let stop = self.handle.stop(false);
-        std::thread::spawn(move || actix_web::rt::System::new().block_on(stop)).join().ok();
+        std::thread::spawn(move || actix_web::rt::System::new().block_on(stop))
+            .join()
+            .ok();
         if let Some(thread) = self.thread.take() {
             thread.join().ok();
         }

@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 use crate::app::{TestApp, make};
 
 fn titles(list: &Value) -> Vec<String> {
-    list["items"].as_array().unwrap().iter().map(|card| card["title"].as_str().unwrap().to_owned()).collect()
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|card| card["title"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -19,28 +24,49 @@ async fn a_card_lives_its_life() {
     let first = app.card(&admin, &board.column, "First").await;
     let second = app.card(&admin, &board.column, "Second").await;
     let in_column = format!("/api/v1/columns/{}/cards", board.column);
-    assert_eq!(titles(&admin.get(&in_column).await.expect(200)), ["First", "Second"]);
+    assert_eq!(
+        titles(&admin.get(&in_column).await.expect(200)),
+        ["First", "Second"]
+    );
 
     let moved = admin
-        .post(&format!("/api/v1/cards/{second}/move"), &json!({"column_id": board.column, "before": first}))
+        .post(
+            &format!("/api/v1/cards/{second}/move"),
+            &json!({"column_id": board.column, "before": first}),
+        )
         .await
         .expect(200);
     assert_eq!((&moved["version"], &moved["number"]), (&json!(2), &json!(2)));
-    assert_eq!(titles(&admin.get(&in_column).await.expect(200)), ["Second", "First"]);
+    assert_eq!(
+        titles(&admin.get(&in_column).await.expect(200)),
+        ["Second", "First"]
+    );
 
     let path = format!("/api/v1/cards/{first}");
     let stale = admin.with_header("if-match", "\"7\"");
-    assert_eq!(stale.patch(&path, &json!({"title": "Late"})).await.problem(412), "stale_version");
-    let answer = admin.with_header("if-match", "\"1\"").patch(&path, &json!({"description": "Long"})).await;
+    assert_eq!(
+        stale.patch(&path, &json!({"title": "Late"})).await.problem(412),
+        "stale_version"
+    );
+    let answer = admin
+        .with_header("if-match", "\"1\"")
+        .patch(&path, &json!({"description": "Long"}))
+        .await;
     assert_eq!(answer.headers["etag"], "\"2\"");
     let card = answer.expect(200);
-    assert_eq!((&card["title"], &card["description"]), (&json!("First"), &json!("Long")));
+    assert_eq!(
+        (&card["title"], &card["description"]),
+        (&json!("First"), &json!("Long"))
+    );
 
     admin.delete(&path).await.expect(204);
     assert_eq!(admin.get(&path).await.problem(404), "not_found");
     let third = app.card(&admin, &board.column, "Third").await;
     let third = admin.get(&format!("/api/v1/cards/{third}")).await.expect(200);
-    assert_eq!(third["number"], 3, "a deleted card's number is not given out again");
+    assert_eq!(
+        third["number"], 3,
+        "a deleted card's number is not given out again"
+    );
 }
 
 #[tokio::test]
@@ -48,16 +74,32 @@ async fn two_hundred_parallel_creates_number_without_gaps_or_twins() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let board = app.board(&admin).await;
-    let other = make(&admin, &format!("/api/v1/boards/{}/columns", board.board), json!({"name": "Doing"})).await;
+    let other = make(
+        &admin,
+        &format!("/api/v1/boards/{}/columns", board.board),
+        json!({"name": "Doing"}),
+    )
+    .await;
     let created = join_all((0..200).map(|n| {
         let column = if n % 2 == 0 { &board.column } else { &other };
         let (admin, path) = (admin.clone(), format!("/api/v1/columns/{column}/cards"));
-        async move { admin.post(&path, &json!({"title": format!("Card {n}")})).await.expect(201) }
+        async move {
+            admin
+                .post(&path, &json!({"title": format!("Card {n}")}))
+                .await
+                .expect(201)
+        }
     }))
     .await;
-    let numbers: BTreeSet<i64> = created.iter().map(|card| card["number"].as_i64().unwrap()).collect();
+    let numbers: BTreeSet<i64> = created
+        .iter()
+        .map(|card| card["number"].as_i64().unwrap())
+        .collect();
     assert_eq!(numbers, (1..=200).collect());
-    let places: BTreeSet<_> = created.iter().map(|card| (card["column_id"].to_string(), card["rank"].to_string())).collect();
+    let places: BTreeSet<_> = created
+        .iter()
+        .map(|card| (card["column_id"].to_string(), card["rank"].to_string()))
+        .collect();
     assert_eq!(places.len(), 200, "no two cards of a column have one rank");
 }
 
@@ -82,8 +124,18 @@ async fn a_blocking_limit_holds_under_fifty_parallel_moves() {
     let moved = answers.iter().filter(|answer| answer.status == 200).count();
     let refused = answers.iter().filter(|answer| answer.status == 409).count();
     assert_eq!((moved, refused), (3, 47));
-    assert_eq!(answers.iter().find(|answer| answer.status == 409).unwrap().problem(409), "wip_limit_reached");
-    let inside = admin.get(&format!("/api/v1/columns/{doing}/cards")).await.expect(200);
+    assert_eq!(
+        answers
+            .iter()
+            .find(|answer| answer.status == 409)
+            .unwrap()
+            .problem(409),
+        "wip_limit_reached"
+    );
+    let inside = admin
+        .get(&format!("/api/v1/columns/{doing}/cards"))
+        .await
+        .expect(200);
     assert_eq!(inside["items"].as_array().unwrap().len(), 3);
 }
 
@@ -111,8 +163,15 @@ async fn fifty_movers_at_once_lose_no_card_and_make_no_twin_ranks() {
     for answer in &answers {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
-    let list = admin.get(&format!("/api/v1/columns/{}/cards", board.column)).await.expect(200);
-    let ranks: BTreeSet<String> =
-        list["items"].as_array().unwrap().iter().map(|card| card["rank"].to_string()).collect();
+    let list = admin
+        .get(&format!("/api/v1/columns/{}/cards", board.column))
+        .await
+        .expect(200);
+    let ranks: BTreeSet<String> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|card| card["rank"].to_string())
+        .collect();
     assert_eq!(ranks.len(), 20);
 }

@@ -12,10 +12,16 @@ async fn a_card_of_one_domain_does_not_exist_in_the_other() {
     // Through the front door, with a password.
     let signed_in = app
         .anonymous()
-        .post("/api/v1/sessions", &json!({"domain": ACME, "email": "operator@plinth.test", "password": PASSWORD}))
+        .post(
+            "/api/v1/sessions",
+            &json!({"domain": ACME, "email": "operator@plinth.test", "password": PASSWORD}),
+        )
         .await;
     let cookie = signed_in.headers["set-cookie"].to_str().unwrap().to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
     signed_in.expect(201);
     let token = cookie.split(['=', ';']).nth(1).unwrap();
     let ours = app.anonymous().with_session(token);
@@ -26,7 +32,10 @@ async fn a_card_of_one_domain_does_not_exist_in_the_other() {
     assert_eq!(ours.get(&path).await.expect(200)["title"], "Ours alone");
 
     let theirs = app.other_admin().await;
-    let unknown = format!("/api/v1/cards/{}", Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001));
+    let unknown = format!(
+        "/api/v1/cards/{}",
+        Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001)
+    );
     let mut answers = Vec::new();
     for path in [&path, &unknown] {
         let answer = theirs.get(path).await;
@@ -35,15 +44,36 @@ async fn a_card_of_one_domain_does_not_exist_in_the_other() {
         body["request_id"] = json!(null);
         answers.push(body);
     }
-    assert_eq!(answers[0], answers[1], "another domain's card answers as one that is not there");
-    theirs.patch(&path, &json!({"title": "Theirs"})).await.problem(404);
+    assert_eq!(
+        answers[0], answers[1],
+        "another domain's card answers as one that is not there"
+    );
+    theirs
+        .patch(&path, &json!({"title": "Theirs"}))
+        .await
+        .problem(404);
     theirs.delete(&path).await.problem(404);
-    theirs.post(&format!("/api/v1/columns/{}/cards", board.column), &json!({"title": "Planted"})).await.problem(404);
-    assert_eq!(theirs.get("/api/v1/organizations").await.expect(200)["items"], json!([]));
+    theirs
+        .post(
+            &format!("/api/v1/columns/{}/cards", board.column),
+            &json!({"title": "Planted"}),
+        )
+        .await
+        .problem(404);
+    assert_eq!(
+        theirs.get("/api/v1/organizations").await.expect(200)["items"],
+        json!([])
+    );
 
     let card = ours.get(&path).await.expect(200);
-    assert_eq!((&card["title"], &card["version"]), (&json!("Ours alone"), &json!(1)));
-    let cards = ours.get(&format!("/api/v1/boards/{}/cards", board.board)).await.expect(200);
+    assert_eq!(
+        (&card["title"], &card["version"]),
+        (&json!("Ours alone"), &json!(1))
+    );
+    let cards = ours
+        .get(&format!("/api/v1/boards/{}/cards", board.board))
+        .await
+        .expect(200);
     assert_eq!(cards["items"].as_array().unwrap().len(), 1);
 }
 
@@ -59,17 +89,29 @@ async fn strangers_and_forgers_stay_outside() {
         anonymous.with_bearer("sesame"),
     ] {
         assert_eq!(actor.get("/api/v1/me").await.problem(401), "unauthenticated");
-        assert_eq!(actor.get("/api/v1/organizations").await.problem(401), "unauthenticated");
+        assert_eq!(
+            actor.get("/api/v1/organizations").await.problem(401),
+            "unauthenticated"
+        );
     }
     let wrong = json!({"domain": GLOBEX, "email": "admin@globex.test", "password": "not the password"});
-    assert_eq!(anonymous.post("/api/v1/sessions", &wrong).await.problem(401), "unauthenticated");
+    assert_eq!(
+        anonymous.post("/api/v1/sessions", &wrong).await.problem(401),
+        "unauthenticated"
+    );
     // The right password of a domain does not open the other one.
     let elsewhere = json!({"domain": ACME, "email": "admin@globex.test", "password": PASSWORD});
-    assert_eq!(anonymous.post("/api/v1/sessions", &elsewhere).await.problem(401), "unauthenticated");
+    assert_eq!(
+        anonymous.post("/api/v1/sessions", &elsewhere).await.problem(401),
+        "unauthenticated"
+    );
     let denied: i64 = app
         .world
         .client()
-        .query_one("SELECT count(*) FROM activity_stream WHERE action = 'session.create' AND outcome = 'denied'", &[])
+        .query_one(
+            "SELECT count(*) FROM activity_stream WHERE action = 'session.create' AND outcome = 'denied'",
+            &[],
+        )
         .await
         .unwrap()
         .get(0);

@@ -32,7 +32,9 @@ pub enum MigrateError {
         ours: String,
     },
     /// The database has a migration that this binary does not know.
-    #[error("the database has migration {version}, which this version of Plinth does not know; use the newer one")]
+    #[error(
+        "the database has migration {version}, which this version of Plinth does not know; use the newer one"
+    )]
     Unknown {
         /// Its version.
         version: String,
@@ -51,10 +53,7 @@ pub enum MigrateError {
         newest: String,
     },
     /// Migrations are pending, and the caller does not apply them.
-    #[error(
-        "{count} {} pending, the first is {first}; run `plinth-ops migrate run`",
-        if *.count == 1 { "migration is" } else { "migrations are" }
-    )]
+    #[error("the schema is not up to date: {count} pending, from {first} on; run `plinth-ops migrate run`")]
     Pending {
         /// How many.
         count: usize,
@@ -95,9 +94,15 @@ impl MigrateError {
 
 /// The server's message with detail, hint and place, where it is the server's; else the driver's.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
-    let Some(server) = error.as_db_error() else { return error.to_string() };
+    let Some(server) = error.as_db_error() else {
+        return error.to_string();
+    };
     let mut text = format!("{} (SQLSTATE {})", server.message(), server.code().code());
-    for (label, part) in [("detail", server.detail()), ("hint", server.hint()), ("where", server.where_())] {
+    for (label, part) in [
+        ("detail", server.detail()),
+        ("hint", server.hint()),
+        ("where", server.where_()),
+    ] {
         if let Some(part) = part {
             text.push_str(&format!("; {label}: {part}"));
         }

@@ -103,14 +103,25 @@ impl Status {
             match entry.state {
                 State::Applied | State::Pending => {}
                 State::Unknown => return Err(MigrateError::Unknown { version }),
-                State::OutOfOrder => return Err(MigrateError::OutOfOrder { version, name, newest }),
+                State::OutOfOrder => {
+                    return Err(MigrateError::OutOfOrder {
+                        version,
+                        name,
+                        newest,
+                    });
+                }
                 State::Edited => {
                     let ours = MIGRATIONS
                         .iter()
                         .find(|migration| migration.version == version)
                         .map_or_else(String::new, Migration::checksum);
                     let applied = entry.checksum.clone().unwrap_or_default();
-                    return Err(MigrateError::Edited { version, name, applied, ours });
+                    return Err(MigrateError::Edited {
+                        version,
+                        name,
+                        applied,
+                        ours,
+                    });
                 }
             }
         }
@@ -144,11 +155,21 @@ pub(super) async fn read(client: &Client) -> Result<Status, MigrateError> {
         .await?
         .get(0);
     let mut entries: Vec<Entry> = if there { applied(client).await? } else { Vec::new() };
-    let newest = entries.iter().map(|entry| entry.version.clone()).max().unwrap_or_default();
+    let newest = entries
+        .iter()
+        .map(|entry| entry.version.clone())
+        .max()
+        .unwrap_or_default();
     for migration in MIGRATIONS {
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.version == migration.version) {
+        if let Some(entry) = entries
+            .iter_mut()
+            .find(|entry| entry.version == migration.version)
+        {
             migration.name.clone_into(&mut entry.name);
-            let edited = entry.checksum.as_ref().is_some_and(|checksum| *checksum != migration.checksum());
+            let edited = entry
+                .checksum
+                .as_ref()
+                .is_some_and(|checksum| *checksum != migration.checksum());
             entry.state = if edited { State::Edited } else { State::Applied };
         } else {
             let late = *migration.version < *newest;

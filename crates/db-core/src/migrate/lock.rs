@@ -16,7 +16,11 @@ pub(super) async fn acquire(client: &Client, patience: Duration) -> Result<(), M
     let started = Instant::now();
     let mut pause = Duration::from_millis(20);
     loop {
-        if client.query_one("SELECT pg_try_advisory_lock($1)", &[&KEY]).await?.get(0) {
+        if client
+            .query_one("SELECT pg_try_advisory_lock($1)", &[&KEY])
+            .await?
+            .get(0)
+        {
             return Ok(());
         }
         if started.elapsed() >= patience {

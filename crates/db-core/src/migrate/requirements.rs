@@ -12,7 +12,10 @@ const EXTENSIONS: [&str; 2] = ["pgcrypto", "uuid-ossp"];
 /// Checks the version, and makes the extensions when they are missing.
 pub(super) async fn ensure(client: &Client) -> Result<(), MigrateError> {
     let row = client
-        .query_one("SELECT current_setting('server_version_num')::int, current_setting('server_version')", &[])
+        .query_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version')",
+            &[],
+        )
         .await?;
     if row.get::<_, i32>(0) < OLDEST_SERVER {
         return Err(MigrateError::Requirement(format!(
@@ -21,10 +24,15 @@ pub(super) async fn ensure(client: &Client) -> Result<(), MigrateError> {
         )));
     }
     for extension in EXTENSIONS {
-        let sql = format!("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS \"{extension}\"");
-        let Err(error) = client.batch_execute(&sql).await else { continue };
+        let sql =
+            format!("SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS \"{extension}\"");
+        let Err(error) = client.batch_execute(&sql).await else {
+            continue;
+        };
         // Two processes may make it at once; the loser finds it made.
-        let made = client.query_opt("SELECT FROM pg_extension WHERE extname = $1", &[&extension]).await?;
+        let made = client
+            .query_opt("SELECT FROM pg_extension WHERE extname = $1", &[&extension])
+            .await?;
         if made.is_none() {
             return Err(MigrateError::Requirement(format!(
                 "the extension {extension} is missing and could not be made: {}; let an administrator run \

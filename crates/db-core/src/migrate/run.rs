@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tokio_postgres::error::SqlState;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::{MIGRATIONS, MigrateError, Migration, Status, error, history, lock, requirements};
 use crate::owner::Owner;
@@ -87,7 +87,10 @@ impl<'a> Migrator<'a> {
         let status = history::read(&client).await?;
         status.check()?;
         let pending: Vec<&str> = status.pending().map(|migration| migration.version).collect();
-        let applied = MIGRATIONS.iter().rev().filter(|migration| !pending.contains(&migration.version));
+        let applied = MIGRATIONS
+            .iter()
+            .rev()
+            .filter(|migration| !pending.contains(&migration.version));
         let mut done = Vec::new();
         for migration in applied.take(count) {
             done.push(step(&client, migration, &Direction::Down).await?);
@@ -98,14 +101,27 @@ impl<'a> Migrator<'a> {
 }
 
 /// One migration and its history rows in one transaction, tried again while a lock is not to be had.
-async fn step(client: &Client, migration: &'static Migration, way: &Direction) -> Result<Applied, MigrateError> {
+async fn step(
+    client: &Client,
+    migration: &'static Migration,
+    way: &Direction,
+) -> Result<Applied, MigrateError> {
     let mut attempt = 1;
     loop {
         let started = Instant::now();
         match transaction(client, migration, way, started).await {
             Ok(duration_ms) => {
-                tracing::info!(version = migration.version, name = migration.name, duration_ms, "migrated");
-                return Ok(Applied { version: migration.version, name: migration.name, duration_ms });
+                tracing::info!(
+                    version = migration.version,
+                    name = migration.name,
+                    duration_ms,
+                    "migrated"
+                );
+                return Ok(Applied {
+                    version: migration.version,
+                    name: migration.name,
+                    duration_ms,
+                });
             }
             Err(error) => {
                 // The connection may be gone; then the server has rolled back by itself.
@@ -143,7 +159,10 @@ async fn transaction(
         Direction::Up => {
             client.batch_execute(migration.up).await?;
             client
-                .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ($1)", &[&migration.version])
+                .execute(
+                    "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)",
+                    &[&migration.version],
+                )
                 .await?;
             client
                 .execute(
@@ -162,7 +181,12 @@ async fn transaction(
         Direction::Down => {
             client.batch_execute(migration.down).await?;
             for table in ["__diesel_schema_migrations", "plinth_migrations"] {
-                client.execute(&format!("DELETE FROM {table} WHERE version = $1"), &[&migration.version]).await?;
+                client
+                    .execute(
+                        &format!("DELETE FROM {table} WHERE version = $1"),
+                        &[&migration.version],
+                    )
+                    .await?;
             }
         }
     }

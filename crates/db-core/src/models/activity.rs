@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::access::Origin;
 use crate::cached::Cached;
 use crate::error::Result;
-use crate::ids::{ActivityId, DomainId};
+use crate::ids::{ActivityId, DomainId, UserId};
 use crate::page::{Page, PageRequest};
 use crate::schema::activity_stream;
 use crate::tx::Tx;
@@ -40,7 +40,14 @@ impl Activity {
 
     /// Something was refused: the permission that was missing, or the rule that stood in the way.
     pub fn denied(action: &'static str, target_type: Option<&'static str>, target_id: Option<Uuid>) -> Self {
-        Self { action, outcome: "denied", target_type, target_id, before: None, after: None }
+        Self {
+            action,
+            outcome: "denied",
+            target_type,
+            target_id,
+            before: None,
+            after: None,
+        }
     }
 
     /// The fields as they were. Never hand a secret to this.
@@ -89,7 +96,9 @@ impl ActivityRow {
     }
 
     pub(crate) async fn insert(self, mut conn: &AsyncPgConnection) -> Result<()> {
-        Cached(diesel::insert_into(activity_stream::table).values(self)).execute(&mut conn).await?;
+        Cached(diesel::insert_into(activity_stream::table).values(self))
+            .execute(&mut conn)
+            .await?;
         Ok(())
     }
 }
@@ -126,19 +135,66 @@ pub struct ActivityEntry {
     pub ip: Option<ipnet::IpNet>,
 }
 
+/// Which rows of the stream are wanted; `None` for any.
+#[derive(Clone, Debug, Default)]
+pub struct ActivityFilter {
+    /// What was done to this thing.
+    pub target: Option<Uuid>,
+    /// What this user did.
+    pub user: Option<UserId>,
+    /// This action, such as `card.move`, or the permission that was refused.
+    pub action: Option<String>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was refused.
+    Denied,
+}
+
+impl Outcome {
+    /// As the column has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// Newest first.
 ///
 /// # Errors
 /// A database error.
-pub async fn activity_list(tx: &Tx<'_>, page: &PageRequest<ActivityId>) -> Result<Page<ActivityEntry>> {
+pub async fn activity_list(
+    tx: &Tx<'_>,
+    filter: &ActivityFilter,
+    page: &PageRequest<ActivityId>,
+) -> Result<Page<ActivityEntry>> {
     let mut query = activity_stream::table
         .select(ActivityEntry::as_select())
         .order(activity_stream::id.desc())
         .limit(page.fetch())
         .into_boxed();
+    if let Some(target) = filter.target {
+        query = query.filter(activity_stream::target_id.eq(target));
+    }
+    if let Some(user) = filter.user {
+        query = query.filter(activity_stream::user_id.eq(user));
+    }
+    if let Some(action) = &filter.action {
+        query = query.filter(activity_stream::action.eq(action));
+    }
+    if let Some(outcome) = filter.outcome {
+        query = query.filter(activity_stream::outcome.eq(outcome.name()));
+    }
     if let Some(after) = page.after {
         query = query.filter(activity_stream::id.lt(after));
     }
-    let rows = query.load(&mut tx.conn()).await?;
-    Ok(page.cut(rows))
+    Ok(page.cut(query.load(&mut tx.conn()).await?))
 }

@@ -39,7 +39,11 @@ impl Pool {
         .await
         .optional()?
         .ok_or(Error::Unauthenticated)?;
-        let key = VerifiedKey { domain: verified.domain_id, id: token.id, version: verified.version };
+        let key = VerifiedKey {
+            domain: verified.domain_id,
+            id: token.id,
+            version: verified.version,
+        };
         self.shared.verified_keys.insert(hash, key);
         Ok(key)
     }

@@ -91,11 +91,14 @@ pub async fn board_get(tx: &Tx<'_>, id: BoardId) -> Result<Board> {
 /// # Errors
 /// `NotFound` when there is no such project.
 pub async fn board_insert(tx: &WriteTx<'_>, new: &NewBoard<'_>) -> Result<Board> {
-    let inserted: Result<Board> =
-        Cached(diesel::insert_into(boards::table).values(*new).returning(Board::as_returning()))
-            .get_result(&mut tx.conn())
-            .await
-            .map_err(Error::from);
+    let inserted: Result<Board> = Cached(
+        diesel::insert_into(boards::table)
+            .values(*new)
+            .returning(Board::as_returning()),
+    )
+    .get_result(&mut tx.conn())
+    .await
+    .map_err(Error::from);
     let board = match inserted {
         Err(error) if error.violated_constraint() == Some("boards_domain_id_project_id_fkey") => {
             return Err(Error::NotFound("project"));
@@ -110,17 +113,30 @@ pub async fn board_insert(tx: &WriteTx<'_>, new: &NewBoard<'_>) -> Result<Board>
 ///
 /// # Errors
 /// `NotFound`, `StaleVersion`, or a database error.
-pub async fn board_update(tx: &WriteTx<'_>, id: BoardId, expected: Option<i32>, patch: &BoardPatch) -> Result<Board> {
+pub async fn board_update(
+    tx: &WriteTx<'_>,
+    id: BoardId,
+    expected: Option<i32>,
+    patch: &BoardPatch,
+) -> Result<Board> {
     let before = board_lock(tx, id).await?;
     check_version(expected, before.version)?;
     let after: Board = Cached(
         diesel::update(boards::table.filter(boards::id.eq(id)))
-            .set((patch, boards::version.eq(boards::version + 1), boards::updated_at.eq(diesel::dsl::now)))
+            .set((
+                patch,
+                boards::version.eq(boards::version + 1),
+                boards::updated_at.eq(diesel::dsl::now),
+            ))
             .returning(Board::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await?;
-    tx.record(Activity::new("board.update", "board", id).before(&before).after(&after));
+    tx.record(
+        Activity::new("board.update", "board", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -134,7 +150,11 @@ pub async fn board_delete(tx: &WriteTx<'_>, id: BoardId, expected: Option<i32>) 
     diesel::delete(boards::table.filter(boards::id.eq(id)))
         .execute(&mut tx.conn())
         .await
-        .or_conflict(super::card::COLUMN_KEY, "board_not_empty", "the board still has cards")?;
+        .or_conflict(
+            super::card::COLUMN_KEY,
+            "board_not_empty",
+            "the board still has cards",
+        )?;
     tx.record(Activity::new("board.delete", "board", id).before(&before));
     Ok(())
 }

@@ -120,7 +120,10 @@ pub async fn column_insert(tx: &WriteTx<'_>, new: &NewColumn<'_>) -> Result<Boar
         .first(&mut tx.conn())
         .await?;
     if count >= MAX_COLUMNS {
-        return Err(Error::conflict("board_full", format!("a board has at most {MAX_COLUMNS} columns")));
+        return Err(Error::conflict(
+            "board_full",
+            format!("a board has at most {MAX_COLUMNS} columns"),
+        ));
     }
     let rank = rank::between(last.as_deref(), None)
         .ok_or_else(|| Error::Internal(format!("no rank after {last:?}")))?;
@@ -169,7 +172,11 @@ pub async fn column_update(
         .get_result(&mut tx.conn())
         .await
         .or_invalid(LIMIT_CHECK, "wip_limit", "must be given unless wip_policy is off")?;
-    tx.record(Activity::new("column.update", "column", id).before(&before).after(&after));
+    tx.record(
+        Activity::new("column.update", "column", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -192,17 +199,26 @@ pub async fn column_move(
         .await
         .or_not_found("board")?;
     let columns = column_list(tx, board).await?;
-    let moved = columns.iter().find(|column| column.id == id).ok_or(Error::NotFound("column"))?;
+    let moved = columns
+        .iter()
+        .find(|column| column.id == id)
+        .ok_or(Error::NotFound("column"))?;
     check_version(expected, moved.version)?;
     let others: Vec<&BoardColumn> = columns.iter().filter(|column| column.id != id).collect();
     let place = match before {
         None => others.len(),
-        Some(before) => others.iter().position(|column| column.id == before).ok_or(Error::Invalid {
-            field: "before",
-            message: "must be another column of the same board".to_owned(),
-        })?,
+        Some(before) => others
+            .iter()
+            .position(|column| column.id == before)
+            .ok_or(Error::Invalid {
+                field: "before",
+                message: "must be another column of the same board".to_owned(),
+            })?,
     };
-    let low = place.checked_sub(1).and_then(|index| others.get(index)).map(|column| column.rank.as_str());
+    let low = place
+        .checked_sub(1)
+        .and_then(|index| others.get(index))
+        .map(|column| column.rank.as_str());
     let high = others.get(place).map(|column| column.rank.as_str());
     let new = rank::between(low, high)
         .ok_or_else(|| Error::Internal(format!("no rank between {low:?} and {high:?}")))?;
@@ -241,7 +257,11 @@ async fn column_placed(
         .returning(BoardColumn::as_returning())
         .get_result(&mut tx.conn())
         .await?;
-    tx.record(Activity::new("column.move", "column", id).before(before).after(&after));
+    tx.record(
+        Activity::new("column.move", "column", id)
+            .before(before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -255,7 +275,11 @@ pub async fn column_delete(tx: &WriteTx<'_>, id: ColumnId, expected: Option<i32>
     diesel::delete(board_columns::table.filter(board_columns::id.eq(id)))
         .execute(&mut tx.conn())
         .await
-        .or_conflict(super::card::COLUMN_KEY, "column_not_empty", "the column still has cards")?;
+        .or_conflict(
+            super::card::COLUMN_KEY,
+            "column_not_empty",
+            "the column still has cards",
+        )?;
     tx.record(Activity::new("column.delete", "column", id).before(&before));
     Ok(())
 }

@@ -140,7 +140,11 @@ pub async fn card_list(
     }
     if let Some(tag) = filter.tag {
         query = query.filter(
-            cards::id.eq_any(card_tags::table.select(card_tags::card_id).filter(card_tags::tag_id.eq(tag))),
+            cards::id.eq_any(
+                card_tags::table
+                    .select(card_tags::card_id)
+                    .filter(card_tags::tag_id.eq(tag)),
+            ),
         );
     }
     if let Some(after) = page.after {
@@ -157,7 +161,11 @@ pub async fn card_list(
 ///
 /// # Errors
 /// `NotFound` when there is no such column, or a database error.
-pub async fn card_list_of_column(tx: &Tx<'_>, column: ColumnId, page: &PageRequest<&str>) -> Result<Page<Card>> {
+pub async fn card_list_of_column(
+    tx: &Tx<'_>,
+    column: ColumnId,
+    page: &PageRequest<&str>,
+) -> Result<Page<Card>> {
     let mut query = cards::table
         .select(Card::as_select())
         .filter(cards::column_id.eq(column))
@@ -179,7 +187,12 @@ pub async fn card_list_of_column(tx: &Tx<'_>, column: ColumnId, page: &PageReque
 /// # Errors
 /// `NotFound`, or a database error.
 pub async fn card_get(tx: &Tx<'_>, id: CardId) -> Result<Card> {
-    cards::table.select(Card::as_select()).filter(cards::id.eq(id)).first(&mut tx.conn()).await.or_not_found("card")
+    cards::table
+        .select(Card::as_select())
+        .filter(cards::id.eq(id))
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("card")
 }
 
 /// Makes a card at the bottom of its column.
@@ -226,18 +239,31 @@ pub async fn card_insert(tx: &WriteTx<'_>, new: &NewCard<'_>) -> Result<(Card, L
 ///
 /// # Errors
 /// `NotFound`, `StaleVersion`, or `Invalid` for an unknown assignee.
-pub async fn card_update(tx: &WriteTx<'_>, id: CardId, expected: Option<i32>, patch: &CardPatch) -> Result<Card> {
+pub async fn card_update(
+    tx: &WriteTx<'_>,
+    id: CardId,
+    expected: Option<i32>,
+    patch: &CardPatch,
+) -> Result<Card> {
     let before = card_lock(tx, id).await?;
     check_version(expected, before.version)?;
     let after: Card = Cached(
         diesel::update(cards::table.filter(cards::id.eq(id)))
-            .set((patch, cards::version.eq(cards::version + 1), cards::updated_at.eq(diesel::dsl::now)))
+            .set((
+                patch,
+                cards::version.eq(cards::version + 1),
+                cards::updated_at.eq(diesel::dsl::now),
+            ))
             .returning(Card::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await
     .or_invalid(ASSIGNEE_KEY, "assignee_id", "there is no such user")?;
-    tx.record(Activity::new("card.update", "card", id).before(&before).after(&after));
+    tx.record(
+        Activity::new("card.update", "card", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -257,7 +283,11 @@ pub async fn card_move(
     // The column first: whoever waits for it holds no card.
     let (column, before, found) = join3(
         lock_column(tx.conn(), to),
-        cards::table.select(Card::as_select()).filter(cards::id.eq(id)).for_update().first::<Card>(&mut conn),
+        cards::table
+            .select(Card::as_select())
+            .filter(cards::id.eq(id))
+            .for_update()
+            .first::<Card>(&mut conn),
         gap(tx.conn(), to, Some(id), place),
     )
     .await;
@@ -266,15 +296,21 @@ pub async fn card_move(
         Ok(column) if column.project_id == before.project_id => column,
         Ok(_) | Err(Error::NotFound(_)) => {
             let message = "there is no such column in the card's project".to_owned();
-            return Err(Error::Invalid { field: "column_id", message });
+            return Err(Error::Invalid {
+                field: "column_id",
+                message,
+            });
         }
         Err(error) => return Err(error),
     };
     let found = found?;
     check_version(expected, before.version)?;
     // A move within the column does not make it fuller.
-    let limit =
-        if before.column_id == to { Limit { exceeded: false } } else { column.check_limit(found.count + 1)? };
+    let limit = if before.column_id == to {
+        Limit { exceeded: false }
+    } else {
+        column.check_limit(found.count + 1)?
+    };
     let rank = rank_for(tx, to, Some(id), place, &found).await?;
     let after: Card = Cached(
         diesel::update(cards::table.filter(cards::id.eq(id)))
@@ -289,7 +325,11 @@ pub async fn card_move(
     )
     .get_result(&mut tx.conn())
     .await?;
-    tx.record(Activity::new("card.move", "card", id).before(&Position::of(&before)).after(&Position::of(&after)));
+    tx.record(
+        Activity::new("card.move", "card", id)
+            .before(&Position::of(&before))
+            .after(&Position::of(&after)),
+    );
     Ok((after, limit))
 }
 
@@ -300,7 +340,9 @@ pub async fn card_move(
 pub async fn card_delete(tx: &WriteTx<'_>, id: CardId, expected: Option<i32>) -> Result<()> {
     let before = card_lock(tx, id).await?;
     check_version(expected, before.version)?;
-    diesel::delete(cards::table.filter(cards::id.eq(id))).execute(&mut tx.conn()).await?;
+    diesel::delete(cards::table.filter(cards::id.eq(id)))
+        .execute(&mut tx.conn())
+        .await?;
     tx.record(Activity::new("card.delete", "card", id).before(&before));
     Ok(())
 }
@@ -325,6 +367,10 @@ struct Position<'a> {
 
 impl<'a> Position<'a> {
     fn of(card: &'a Card) -> Self {
-        Self { board_id: card.board_id, column_id: card.column_id, rank: &card.rank }
+        Self {
+            board_id: card.board_id,
+            column_id: card.column_id,
+            rank: &card.rank,
+        }
     }
 }

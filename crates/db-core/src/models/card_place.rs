@@ -47,7 +47,10 @@ impl LockedColumn {
         match self.wip_policy.as_str() {
             "block" if exceeded => Err(Error::conflict(
                 "wip_limit_reached",
-                format!("the column holds at most {} cards", self.wip_limit.unwrap_or_default()),
+                format!(
+                    "the column holds at most {} cards",
+                    self.wip_limit.unwrap_or_default()
+                ),
             )),
             "warn" => Ok(Limit { exceeded }),
             _ => Ok(Limit { exceeded: false }),

@@ -10,8 +10,8 @@ use crate::cached::Cached;
 use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{ActivityId, AssignmentId, DomainId, UserId};
 use crate::models::activity::Activity;
-pub use crate::models::text::check_name;
 use crate::models::text;
+pub use crate::models::text::check_name;
 use crate::page::{Page, PageRequest};
 use crate::rbac::SystemRole;
 use crate::schema::{domain_hosts, domains};
@@ -96,7 +96,12 @@ pub async fn domain_list(tx: &Tx<'_>, page: &PageRequest<DomainId>) -> Result<Pa
 /// # Errors
 /// `NotFound`, or a database error.
 pub async fn domain_get(tx: &Tx<'_>, id: DomainId) -> Result<Domain> {
-    domains::table.select(Domain::as_select()).find(id).first(&mut tx.conn()).await.or_not_found("domain")
+    domains::table
+        .select(Domain::as_select())
+        .find(id)
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("domain")
 }
 
 diesel::define_sql_function! {
@@ -133,7 +138,11 @@ pub async fn domain_insert(tx: &WriteTx<'_>, new: &NewDomain<'_>) -> Result<Doma
     ))
     .execute(&mut tx.conn())
     .await
-    .or_conflict("domains_slug_key", "slug_taken", format!("there is a domain {:?} already", new.slug))?;
+    .or_conflict(
+        "domains_slug_key",
+        "slug_taken",
+        format!("there is a domain {:?} already", new.slug),
+    )?;
     let domain = domain_get(tx, id).await?;
     tx.record(Activity::new("domain.create", "domain", id).after(&domain));
     Ok(domain)
@@ -162,12 +171,20 @@ pub async fn domain_update(
     super::check_version(expected, before.version)?;
     let after: Domain = Cached(
         diesel::update(domains::table.find(id))
-            .set((patch, domains::version.eq(domains::version + 1), domains::updated_at.eq(diesel::dsl::now)))
+            .set((
+                patch,
+                domains::version.eq(domains::version + 1),
+                domains::updated_at.eq(diesel::dsl::now),
+            ))
             .returning(Domain::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await?;
-    tx.record(Activity::new("domain.update", "domain", id).before(&before).after(&after));
+    tx.record(
+        Activity::new("domain.update", "domain", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 

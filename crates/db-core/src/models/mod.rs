@@ -6,12 +6,18 @@ pub mod board;
 pub mod board_column;
 pub mod card;
 mod card_place;
+mod ceiling;
 pub mod domain;
+pub mod domain_system;
 pub mod organization;
+pub mod organization_member;
 pub mod project;
+pub mod role;
 pub mod session;
+pub mod tag;
 pub mod text;
 pub mod user;
+pub mod user_role;
 
 use crate::error::{Error, Result};
 

@@ -59,7 +59,10 @@ pub struct OrganizationPatch {
 ///
 /// # Errors
 /// A database error.
-pub async fn organization_list(tx: &Tx<'_>, page: &PageRequest<OrganizationId>) -> Result<Page<Organization>> {
+pub async fn organization_list(
+    tx: &Tx<'_>,
+    page: &PageRequest<OrganizationId>,
+) -> Result<Page<Organization>> {
     let mut query = organizations::table
         .select(Organization::as_select())
         .filter(diesel::dsl::sql::<Bool>(
@@ -99,7 +102,9 @@ pub async fn organization_get(tx: &Tx<'_>, id: OrganizationId) -> Result<Organiz
 /// A conflict when the slug is taken.
 pub async fn organization_insert(tx: &WriteTx<'_>, new: &NewOrganization<'_>) -> Result<Organization> {
     let organization: Organization = Cached(
-        diesel::insert_into(organizations::table).values(*new).returning(Organization::as_returning()),
+        diesel::insert_into(organizations::table)
+            .values(*new)
+            .returning(Organization::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await
@@ -135,8 +140,16 @@ pub async fn organization_update(
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("organizations_slug_key", "slug_taken", "there is an organization with this slug already")?;
-    tx.record(Activity::new("organization.update", "organization", id).before(&before).after(&after));
+    .or_conflict(
+        "organizations_slug_key",
+        "slug_taken",
+        "there is an organization with this slug already",
+    )?;
+    tx.record(
+        Activity::new("organization.update", "organization", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 

@@ -71,7 +71,11 @@ pub fn check_key(key: &str) -> std::result::Result<(), String> {
     let fits = (2..=10).contains(&key.len())
         && key.starts_with(|c: char| c.is_ascii_uppercase())
         && key.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
-    if fits { Ok(()) } else { Err("must be 2 to 10 capital letters and digits, a letter first".to_owned()) }
+    if fits {
+        Ok(())
+    } else {
+        Err("must be 2 to 10 capital letters and digits, a letter first".to_owned())
+    }
 }
 
 /// Those that the actor may see, of one organization or of all.
@@ -124,11 +128,17 @@ pub async fn project_get(tx: &Tx<'_>, id: ProjectId) -> Result<Project> {
 /// `NotFound` when there is no such organization, a conflict when the key is taken.
 pub async fn project_insert(tx: &WriteTx<'_>, new: &NewProject<'_>) -> Result<Project> {
     let inserted = Cached(
-        diesel::insert_into(projects::table).values(*new).returning(Project::as_returning()),
+        diesel::insert_into(projects::table)
+            .values(*new)
+            .returning(Project::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("projects_key_key", "key_taken", format!("there is a project {:?} already", new.key));
+    .or_conflict(
+        "projects_key_key",
+        "key_taken",
+        format!("there is a project {:?} already", new.key),
+    );
     let project: Project = match inserted {
         Err(error) if error.violated_constraint() == Some("projects_domain_id_organization_id_fkey") => {
             return Err(Error::NotFound("organization"));
@@ -153,12 +163,20 @@ pub async fn project_update(
     check_version(expected, before.version)?;
     let after: Project = Cached(
         diesel::update(projects::table.filter(projects::id.eq(id)))
-            .set((patch, projects::version.eq(projects::version + 1), projects::updated_at.eq(diesel::dsl::now)))
+            .set((
+                patch,
+                projects::version.eq(projects::version + 1),
+                projects::updated_at.eq(diesel::dsl::now),
+            ))
             .returning(Project::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await?;
-    tx.record(Activity::new("project.update", "project", id).before(&before).after(&after));
+    tx.record(
+        Activity::new("project.update", "project", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -172,8 +190,16 @@ pub async fn project_delete(tx: &WriteTx<'_>, id: ProjectId, expected: Option<i3
     diesel::delete(projects::table.filter(projects::id.eq(id)))
         .execute(&mut tx.conn())
         .await
-        .or_conflict("boards_domain_id_project_id_fkey", "project_not_empty", "the project still has boards")
-        .or_conflict("tags_domain_id_project_id_fkey", "project_not_empty", "the project still has tags")?;
+        .or_conflict(
+            "boards_domain_id_project_id_fkey",
+            "project_not_empty",
+            "the project still has boards",
+        )
+        .or_conflict(
+            "tags_domain_id_project_id_fkey",
+            "project_not_empty",
+            "the project still has tags",
+        )?;
     tx.record(Activity::new("project.delete", "project", id).before(&before));
     Ok(())
 }

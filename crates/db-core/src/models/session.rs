@@ -102,10 +102,16 @@ impl Pool {
     /// # Errors
     /// `Unauthenticated` when anything does not fit, without saying what.
     pub async fn sign_in(&self, sign_in: &SignIn<'_>, origin: &Origin) -> Result<SignedIn> {
-        let begin = Begin { sql: "BEGIN".to_owned(), origin: origin.clone(), recorded: true };
+        let begin = Begin {
+            sql: "BEGIN".to_owned(),
+            origin: origin.clone(),
+            recorded: true,
+        };
         let _turn = self.shared.passwords.turn().await?;
         let result = self
-            .run_write("sign_in", &begin, async |tx| self.open_session(tx, sign_in, origin).await)
+            .run_write("sign_in", &begin, async |tx| {
+                self.open_session(tx, sign_in, origin).await
+            })
             .await;
         if matches!(result, Err(Error::Unauthenticated)) {
             self.note_failed_sign_in(sign_in, origin).await?;
@@ -113,7 +119,12 @@ impl Pool {
         result
     }
 
-    async fn open_session(&self, tx: &WriteTx<'_>, sign_in: &SignIn<'_>, origin: &Origin) -> Result<SignedIn> {
+    async fn open_session(
+        &self,
+        tx: &WriteTx<'_>,
+        sign_in: &SignIn<'_>,
+        origin: &Origin,
+    ) -> Result<SignedIn> {
         let passwords = &self.shared.passwords;
         let (pepper_ids, proofs) = passwords.proofs(sign_in.password);
         let timeout = i32::try_from(self.shared.statement_timeout.as_millis()).unwrap_or(i32::MAX);
@@ -142,7 +153,9 @@ impl Pool {
                 sessions::user_id.eq(account.user_id),
                 sessions::token_hash.eq(TokenHash::of(token.expose_secret()).as_bytes().as_slice()),
                 sessions::ip.eq(origin.ip.map(IpNet::from)),
-                sessions::user_agent.eq(sign_in.user_agent.map(|agent| agent.chars().take(500).collect::<String>())),
+                sessions::user_agent.eq(sign_in
+                    .user_agent
+                    .map(|agent| agent.chars().take(500).collect::<String>())),
                 sessions::idle_seconds.eq(seconds(sign_in.idle)),
                 sessions::expires_at.eq(diesel::dsl::sql::<Timestamptz>(&format!(
                     "now() + make_interval(secs => {lifetime})"
@@ -166,7 +179,11 @@ impl Pool {
     /// # Errors
     /// A database error.
     pub async fn note_denial(&self, access: &Access) -> Result<()> {
-        let own = Access { permission: None, target: crate::access::Target::Domain, ..access.clone() };
+        let own = Access {
+            permission: None,
+            target: crate::access::Target::Domain,
+            ..access.clone()
+        };
         let (target_type, target_id) = access.target.describe();
         let action = access.permission.map_or("own", crate::rbac::Permission::name);
         self.write("note_denial", &own, async |tx| {
@@ -178,14 +195,20 @@ impl Pool {
 
     /// In a transaction of its own, in the domain that was meant, else in the installation's.
     async fn note_failed_sign_in(&self, sign_in: &SignIn<'_>, origin: &Origin) -> Result<()> {
-        let begin = Begin { sql: "BEGIN".to_owned(), origin: origin.clone(), recorded: true };
+        let begin = Begin {
+            sql: "BEGIN".to_owned(),
+            origin: origin.clone(),
+            recorded: true,
+        };
         self.run_write("sign_in_refused", &begin, async |tx| {
             diesel::sql_query("SELECT enter_for_refusal($1, $2)")
                 .bind::<Nullable<Text>, _>(sign_in.host)
                 .bind::<Nullable<Text>, _>(sign_in.domain)
                 .execute(&mut tx.conn())
                 .await?;
-            tx.record(Activity::denied("session.create", None, None).after(&FailedSignIn { email: sign_in.email }));
+            tx.record(
+                Activity::denied("session.create", None, None).after(&FailedSignIn { email: sign_in.email }),
+            );
             Ok(())
         })
         .await
@@ -209,7 +232,11 @@ impl Pool {
     /// # Errors
     /// A database error; it matters to nobody but the log.
     pub async fn touch(&self, access: &Access) -> Result<()> {
-        let own = Access { permission: None, target: crate::access::Target::Domain, ..access.clone() };
+        let own = Access {
+            permission: None,
+            target: crate::access::Target::Domain,
+            ..access.clone()
+        };
         let begin = Begin {
             sql: own.begin_sql(false, self.shared.statement_timeout),
             origin: Origin::default(),
@@ -262,13 +289,9 @@ pub async fn session_list(tx: &Tx<'_>, user: UserId, page: &PageRequest<SessionI
 /// # Errors
 /// A database error.
 pub async fn session_end_current(tx: &WriteTx<'_>) -> Result<()> {
-    let id: SessionId = diesel::update(
-        sessions::table.filter(
-            sessions::id
-                .nullable()
-                .eq(diesel::dsl::sql::<Nullable<SqlUuid>>("(SELECT current_session_id())")),
-        ),
-    )
+    let id: SessionId = diesel::update(sessions::table.filter(sessions::id.nullable().eq(
+        diesel::dsl::sql::<Nullable<SqlUuid>>("(SELECT current_session_id())"),
+    )))
     .set(sessions::revoked_at.eq(diesel::dsl::now))
     .returning(sessions::id)
     .get_result(&mut tx.conn())

@@ -10,8 +10,14 @@ pub fn check_text(text: &str, min: usize, max: usize) -> Result<(), String> {
         return Err(format!("must have {min} to {max} characters, has {length}"));
     }
     // PostgreSQL stores no NUL; other control characters have no business in what is shown to people.
-    match text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-        Some(character) => Err(format!("must not contain the control character U+{:04X}", u32::from(character))),
+    match text
+        .chars()
+        .find(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    {
+        Some(character) => Err(format!(
+            "must not contain the control character U+{:04X}",
+            u32::from(character)
+        )),
         None => Ok(()),
     }
 }
@@ -45,7 +51,9 @@ pub fn check_line(line: &str, max: usize) -> Result<(), String> {
 /// Says what is wrong.
 pub fn check_slug(slug: &str) -> Result<(), String> {
     let fits = (1..=63).contains(&slug.len())
-        && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && slug
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !slug.starts_with('-')
         && !slug.ends_with('-');
     if fits {

@@ -84,10 +84,14 @@ diesel::define_sql_function! {
 pub fn check_email(email: &str) -> std::result::Result<(), String> {
     let fits = (3..=254).contains(&email.chars().count())
         && !email.chars().any(|c| c.is_whitespace() || c.is_control())
-        && email.split_once('@').is_some_and(|(local, host)| {
-            !local.is_empty() && !host.is_empty() && !host.contains('@')
-        });
-    if fits { Ok(()) } else { Err("must be an e-mail address of 3 to 254 characters".to_owned()) }
+        && email
+            .split_once('@')
+            .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'));
+    if fits {
+        Ok(())
+    } else {
+        Err("must be an e-mail address of 3 to 254 characters".to_owned())
+    }
 }
 
 /// A password of a length that is neither guessed nor a burden.
@@ -99,7 +103,9 @@ pub fn check_password(password: &SecretString) -> std::result::Result<(), String
     if (MIN_PASSWORD_CHARS..=MAX_PASSWORD_CHARS).contains(&length) {
         Ok(())
     } else {
-        Err(format!("must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"))
+        Err(format!(
+            "must have {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters"
+        ))
     }
 }
 
@@ -108,8 +114,11 @@ pub fn check_password(password: &SecretString) -> std::result::Result<(), String
 /// # Errors
 /// A database error.
 pub async fn user_list(tx: &Tx<'_>, email: Option<&str>, page: &PageRequest<UserId>) -> Result<Page<User>> {
-    let mut query =
-        users::table.select(User::as_select()).order(users::id).limit(page.fetch()).into_boxed();
+    let mut query = users::table
+        .select(User::as_select())
+        .order(users::id)
+        .limit(page.fetch())
+        .into_boxed();
     if let Some(email) = email {
         query = query.filter(users::email.eq(email.to_lowercase()));
     }
@@ -124,7 +133,12 @@ pub async fn user_list(tx: &Tx<'_>, email: Option<&str>, page: &PageRequest<User
 /// # Errors
 /// `NotFound`, or a database error.
 pub async fn user_get(tx: &Tx<'_>, id: UserId) -> Result<User> {
-    users::table.select(User::as_select()).filter(users::id.eq(id)).first(&mut tx.conn()).await.or_not_found("user")
+    users::table
+        .select(User::as_select())
+        .filter(users::id.eq(id))
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("user")
 }
 
 /// The account that acts.
@@ -134,9 +148,9 @@ pub async fn user_get(tx: &Tx<'_>, id: UserId) -> Result<User> {
 pub async fn user_current(tx: &Tx<'_>) -> Result<User> {
     users::table
         .select(User::as_select())
-        .filter(users::id.nullable().eq(diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Uuid>>(
-            "(SELECT current_user_id())",
-        )))
+        .filter(users::id.nullable().eq(diesel::dsl::sql::<
+            diesel::sql_types::Nullable<diesel::sql_types::Uuid>,
+        >("(SELECT current_user_id())")))
         .first(&mut tx.conn())
         .await
         .or_not_found("user")
@@ -153,15 +167,22 @@ pub async fn user_insert(tx: &WriteTx<'_>, new: &NewUser<'_>) -> Result<User> {
                 users::id.eq(new.id),
                 users::email.eq(new.email.to_lowercase()),
                 users::name.eq(new.name),
-                users::password_hash
-                    .eq(crypt(new.password.proof.expose_secret(), gen_salt("bf", new.password.cost)).nullable()),
+                users::password_hash.eq(crypt(
+                    new.password.proof.expose_secret(),
+                    gen_salt("bf", new.password.cost),
+                )
+                .nullable()),
                 users::pepper_id.eq(new.password.pepper_id),
             ))
             .returning(User::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("users_email_key", "email_taken", "there is an account with this e-mail address already")?;
+    .or_conflict(
+        "users_email_key",
+        "email_taken",
+        "there is an account with this e-mail address already",
+    )?;
     tx.record(Activity::new("user.create", "user", new.id).after(&user));
     Ok(user)
 }
@@ -170,7 +191,12 @@ pub async fn user_insert(tx: &WriteTx<'_>, new: &NewUser<'_>) -> Result<User> {
 ///
 /// # Errors
 /// `NotFound`, `StaleVersion`, a conflict when the e-mail address is taken or the account is the last Admin.
-pub async fn user_update(tx: &WriteTx<'_>, id: UserId, expected: Option<i32>, patch: &UserPatch) -> Result<User> {
+pub async fn user_update(
+    tx: &WriteTx<'_>,
+    id: UserId,
+    expected: Option<i32>,
+    patch: &UserPatch,
+) -> Result<User> {
     let before: User = users::table
         .select(User::as_select())
         .filter(users::id.eq(id))
@@ -181,12 +207,20 @@ pub async fn user_update(tx: &WriteTx<'_>, id: UserId, expected: Option<i32>, pa
     check_version(expected, before.version)?;
     let after: User = Cached(
         diesel::update(users::table.filter(users::id.eq(id)))
-            .set((patch, users::version.eq(users::version + 1), users::updated_at.eq(diesel::dsl::now)))
+            .set((
+                patch,
+                users::version.eq(users::version + 1),
+                users::updated_at.eq(diesel::dsl::now),
+            ))
             .returning(User::as_returning()),
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("users_email_key", "email_taken", "there is an account with this e-mail address already")?;
+    .or_conflict(
+        "users_email_key",
+        "email_taken",
+        "there is an account with this e-mail address already",
+    )?;
     let action = match (before.status.as_str(), after.status.as_str()) {
         ("active", "deactivated") => "user.deactivate",
         ("deactivated", "active") => "user.reactivate",
@@ -208,19 +242,22 @@ pub async fn password_change(
     new: &SecretString,
 ) -> Result<()> {
     let (ids, proofs) = passwords.proofs(old);
-    let fits: bool = diesel::select(verify_own_password(ids, proofs)).get_result(&mut tx.conn()).await?;
+    let fits: bool = diesel::select(verify_own_password(ids, proofs))
+        .get_result(&mut tx.conn())
+        .await?;
     if !fits {
-        return Err(Error::Invalid { field: "old_password", message: "does not fit".to_owned() });
+        return Err(Error::Invalid {
+            field: "old_password",
+            message: "does not fit".to_owned(),
+        });
     }
     let user = user_current(tx).await?;
     let hash = passwords.hash(new)?;
-    Cached(
-        diesel::update(users::table.filter(users::id.eq(user.id))).set((
-            users::password_hash.eq(crypt(hash.proof.expose_secret(), gen_salt("bf", hash.cost)).nullable()),
-            users::pepper_id.eq(hash.pepper_id),
-            users::updated_at.eq(diesel::dsl::now),
-        )),
-    )
+    Cached(diesel::update(users::table.filter(users::id.eq(user.id))).set((
+        users::password_hash.eq(crypt(hash.proof.expose_secret(), gen_salt("bf", hash.cost)).nullable()),
+        users::pepper_id.eq(hash.pepper_id),
+        users::updated_at.eq(diesel::dsl::now),
+    )))
     .execute(&mut tx.conn())
     .await?;
     super::session::session_revoke_others(tx, user.id).await?;

@@ -58,7 +58,9 @@ impl SystemRole {
 
     /// The permissions that the role gives, in the order of the catalogue.
     pub fn permissions(self) -> Vec<Permission> {
-        Permission::iter().filter(|&permission| self.gives(permission)).collect()
+        Permission::iter()
+            .filter(|&permission| self.gives(permission))
+            .collect()
     }
 
     fn gives(self, permission: Permission) -> bool {
@@ -90,7 +92,10 @@ impl SystemRole {
             Self::Editor => viewer || editor,
             Self::Manager => {
                 !permission.is_platform()
-                    && !matches!(permission, P::RoleCreate | P::RoleUpdate | P::RoleDelete | P::OrganizationDelete)
+                    && !matches!(
+                        permission,
+                        P::RoleCreate | P::RoleUpdate | P::RoleDelete | P::OrganizationDelete
+                    )
             }
             Self::Admin => true,
         }

@@ -71,7 +71,11 @@ pub async fn plan(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Erro
     let platform = PLATFORM_DOMAIN.uuid();
     let mut changes = BTreeSet::new();
 
-    if client.query_opt("SELECT FROM domains WHERE id = $1", &[&platform]).await?.is_none() {
+    if client
+        .query_opt("SELECT FROM domains WHERE id = $1", &[&platform])
+        .await?
+        .is_none()
+    {
         changes.insert(Change::AddPlatformDomain);
     }
     let stored: BTreeSet<(String, String, bool)> = client
@@ -92,18 +96,26 @@ pub async fn plan(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Erro
     }
     for (name, ..) in &stored {
         if Permission::from_name(name).is_none() {
-            changes.insert(Change::RemovePermission { permission: name.clone() });
+            changes.insert(Change::RemovePermission {
+                permission: name.clone(),
+            });
         }
     }
 
     let roles: BTreeSet<(uuid::Uuid, String, String)> = client
-        .query("SELECT id, name, description FROM roles WHERE domain_id = $1", &[&platform])
+        .query(
+            "SELECT id, name, description FROM roles WHERE domain_id = $1",
+            &[&platform],
+        )
         .await?
         .iter()
         .map(|row| (row.get(0), row.get(1), row.get(2)))
         .collect();
     let granted: BTreeSet<(uuid::Uuid, String)> = client
-        .query("SELECT role_id, permission FROM role_permissions WHERE domain_id = $1", &[&platform])
+        .query(
+            "SELECT role_id, permission FROM role_permissions WHERE domain_id = $1",
+            &[&platform],
+        )
         .await?
         .iter()
         .map(|row| (row.get(0), row.get(1)))
@@ -111,16 +123,27 @@ pub async fn plan(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Erro
     for role in SystemRole::all() {
         let id = role.id().uuid();
         if !roles.contains(&(id, role.name().to_owned(), role.description().to_owned())) {
-            changes.insert(Change::WriteRole { role: role.name().to_owned() });
+            changes.insert(Change::WriteRole {
+                role: role.name().to_owned(),
+            });
         }
         let wanted: BTreeSet<&str> = role.permissions().into_iter().map(Permission::name).collect();
-        let has: BTreeSet<&str> =
-            granted.iter().filter(|(role, _)| *role == id).map(|(_, name)| name.as_str()).collect();
+        let has: BTreeSet<&str> = granted
+            .iter()
+            .filter(|(role, _)| *role == id)
+            .map(|(_, name)| name.as_str())
+            .collect();
         for permission in wanted.difference(&has) {
-            changes.insert(Change::Grant { role: role.name().to_owned(), permission: (*permission).to_owned() });
+            changes.insert(Change::Grant {
+                role: role.name().to_owned(),
+                permission: (*permission).to_owned(),
+            });
         }
         for permission in has.difference(&wanted) {
-            changes.insert(Change::Revoke { role: role.name().to_owned(), permission: (*permission).to_owned() });
+            changes.insert(Change::Revoke {
+                role: role.name().to_owned(),
+                permission: (*permission).to_owned(),
+            });
         }
     }
     Ok(changes.into_iter().collect())
@@ -132,7 +155,9 @@ pub async fn plan(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Erro
 /// A statement fails; nothing is changed then.
 pub async fn apply(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Error> {
     let client = tx.client();
-    client.batch_execute("SELECT pg_advisory_xact_lock(hashtext('plinth_seeder'))").await?;
+    client
+        .batch_execute("SELECT pg_advisory_xact_lock(hashtext('plinth_seeder'))")
+        .await?;
     let changes = plan(tx).await?;
     if changes.is_empty() {
         return Ok(changes);
@@ -180,7 +205,14 @@ pub async fn apply(tx: &SystemTx<'_>) -> Result<Vec<Change>, tokio_postgres::Err
     }
     // Last, when no system role points at them any more; a domain's own role loses the permission with it.
     let names: Vec<&str> = Permission::iter().map(Permission::name).collect();
-    client.execute("DELETE FROM role_permissions WHERE NOT permission = ANY ($1)", &[&names]).await?;
-    client.execute("DELETE FROM permissions WHERE NOT name = ANY ($1)", &[&names]).await?;
+    client
+        .execute(
+            "DELETE FROM role_permissions WHERE NOT permission = ANY ($1)",
+            &[&names],
+        )
+        .await?;
+    client
+        .execute("DELETE FROM permissions WHERE NOT name = ANY ($1)", &[&names])
+        .await?;
     Ok(changes)
 }

@@ -80,22 +80,36 @@ impl Keyring {
     /// An empty ring, a key that is too short, two keys of one id.
     pub fn parse(text: &SecretString) -> Result<Self, KeyringError> {
         let mut keys: Vec<Key> = Vec::new();
-        let entries = text.expose_secret().split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let entries = text
+            .expose_secret()
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
         for (index, entry) in entries.enumerate() {
             let (id, secret) = match entry.split_once(':') {
                 Some((id, secret)) => (Some(id.trim().to_owned()), secret.trim()),
                 None => (None, entry),
             };
             if secret.len() < MIN_KEY_BYTES {
-                return Err(KeyringError::TooShort { position: index + 1, bytes: secret.len() });
+                return Err(KeyringError::TooShort {
+                    position: index + 1,
+                    bytes: secret.len(),
+                });
             }
             let id = id.unwrap_or_else(|| fingerprint(secret.as_bytes()).chars().take(8).collect());
             if keys.iter().any(|key| key.id == id) {
                 return Err(KeyringError::Duplicate(id));
             }
-            keys.push(Key { id, secret: SecretString::from(secret) });
+            keys.push(Key {
+                id,
+                secret: SecretString::from(secret),
+            });
         }
-        if keys.is_empty() { Err(KeyringError::Empty) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            Err(KeyringError::Empty)
+        } else {
+            Ok(Self { keys })
+        }
     }
 
     /// A new random key in the form that `POSTGRES_ENCRYPTION_KEY` takes: 64 hexadecimal digits.
@@ -129,14 +143,18 @@ impl Keyring {
 
     /// A password that belongs to this installation, made from the newest key and a purpose.
     pub fn derive_password(&self, purpose: &str) -> SecretString {
-        self.keys
-            .first()
-            .map_or_else(|| SecretString::from(""), |key| key.derive(&[b"plinth password", purpose.as_bytes()]))
+        self.keys.first().map_or_else(
+            || SecretString::from(""),
+            |key| key.derive(&[b"plinth password", purpose.as_bytes()]),
+        )
     }
 
     /// Fingerprints of all keys, newest first: 32 hexadecimal digits that tell nothing of the key.
     pub fn fingerprints(&self) -> Vec<String> {
-        self.keys.iter().map(|key| fingerprint(key.secret.expose_secret().as_bytes())).collect()
+        self.keys
+            .iter()
+            .map(|key| fingerprint(key.secret.expose_secret().as_bytes()))
+            .collect()
     }
 
     /// Checks that every key the installation remembers is here.
@@ -146,7 +164,9 @@ impl Keyring {
     pub fn check(&self, remembered: &[String]) -> Result<(), KeyringError> {
         let ours = self.fingerprints();
         match remembered.iter().find(|fingerprint| !ours.contains(fingerprint)) {
-            Some(fingerprint) => Err(KeyringError::Missing { fingerprint: fingerprint.clone() }),
+            Some(fingerprint) => Err(KeyringError::Missing {
+                fingerprint: fingerprint.clone(),
+            }),
             None => Ok(()),
         }
     }
@@ -159,7 +179,10 @@ impl Key {
 }
 
 fn fingerprint(secret: &[u8]) -> String {
-    hex::encode(hmac(secret, &[b"plinth fingerprint"])).chars().take(32).collect()
+    hex::encode(hmac(secret, &[b"plinth fingerprint"]))
+        .chars()
+        .take(32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -175,29 +198,76 @@ mod tests {
 
     #[test]
     fn short_empty_and_duplicate_keys_are_refused() {
-        assert!(matches!(ring("short"), Err(KeyringError::TooShort { position: 1, bytes: 5 })));
-        assert!(matches!(ring(&format!("{A},b:short")), Err(KeyringError::TooShort { position: 2, .. })));
+        assert!(matches!(
+            ring("short"),
+            Err(KeyringError::TooShort {
+                position: 1,
+                bytes: 5
+            })
+        ));
+        assert!(matches!(
+            ring(&format!("{A},b:short")),
+            Err(KeyringError::TooShort { position: 2, .. })
+        ));
         assert!(matches!(ring(" , "), Err(KeyringError::Empty)));
-        assert!(matches!(ring(&format!("x:{A},x:{B}")), Err(KeyringError::Duplicate(_))));
+        assert!(matches!(
+            ring(&format!("x:{A},x:{B}")),
+            Err(KeyringError::Duplicate(_))
+        ));
     }
 
     #[test]
     fn a_derived_key_belongs_to_one_place() {
         let ring = ring(A).unwrap();
-        let place = Place { label: "t.c", domain: crate::ids::PLATFORM_DOMAIN, row: Uuid::from_u128(1) };
-        let derive = |place| ring.derive(ring.newest_id(), place).unwrap().expose_secret().to_owned();
+        let place = Place {
+            label: "t.c",
+            domain: crate::ids::PLATFORM_DOMAIN,
+            row: Uuid::from_u128(1),
+        };
+        let derive = |place| {
+            ring.derive(ring.newest_id(), place)
+                .unwrap()
+                .expose_secret()
+                .to_owned()
+        };
         assert_eq!(derive(place), derive(place));
-        assert_ne!(derive(place), derive(Place { row: Uuid::from_u128(2), ..place }));
-        assert_ne!(derive(place), derive(Place { label: "t.d", ..place }));
-        assert_ne!(derive(place), derive(Place { domain: DomainId::new(Uuid::from_u128(3)), ..place }));
+        assert_ne!(
+            derive(place),
+            derive(Place {
+                row: Uuid::from_u128(2),
+                ..place
+            })
+        );
+        assert_ne!(
+            derive(place),
+            derive(Place {
+                label: "t.d",
+                ..place
+            })
+        );
+        assert_ne!(
+            derive(place),
+            derive(Place {
+                domain: DomainId::new(Uuid::from_u128(3)),
+                ..place
+            })
+        );
         assert!(!derive(place).contains(A));
     }
 
     #[test]
     fn the_ring_knows_which_remembered_key_is_missing() {
         let old = ring(A).unwrap();
-        assert!(ring(&format!("{B},{A}")).unwrap().check(&old.fingerprints()).is_ok());
-        assert!(matches!(ring(B).unwrap().check(&old.fingerprints()), Err(KeyringError::Missing { .. })));
+        assert!(
+            ring(&format!("{B},{A}"))
+                .unwrap()
+                .check(&old.fingerprints())
+                .is_ok()
+        );
+        assert!(matches!(
+            ring(B).unwrap().check(&old.fingerprints()),
+            Err(KeyringError::Missing { .. })
+        ));
     }
 
     #[test]

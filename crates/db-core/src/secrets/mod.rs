@@ -10,7 +10,9 @@ use sha2::Sha256;
 /// HMAC-SHA256 of length-prefixed parts, so that no two lists of parts give the same input.
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // An HMAC takes a key of any length, so that this cannot fail.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return [0; 32];
+    };
     for part in parts {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);

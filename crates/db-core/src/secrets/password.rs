@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::hmac;
+use crate::clock::random_bytes;
 use crate::error::{Error, Result};
 
 /// Fewest characters of a password. Source: NIST SP 800-63B, section 3.1.1.2, for passwords used alone: at least 8
@@ -49,7 +50,11 @@ pub struct NewHash {
 impl Passwords {
     /// Peppers newest first; `cost` is bcrypt's; at most `concurrency` hashes run at once in this process.
     pub fn new(peppers: Vec<Pepper>, cost: i32, concurrency: usize) -> Self {
-        Self { peppers, cost, permits: Semaphore::new(concurrency.max(1)) }
+        Self {
+            peppers,
+            cost,
+            permits: Semaphore::new(concurrency.max(1)),
+        }
     }
 
     /// bcrypt cost of new hashes.
@@ -62,7 +67,10 @@ impl Passwords {
     /// # Errors
     /// Never in practice: the limit is not closed while the process runs.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        self.permits.acquire().await.map_err(|closed| Error::Unavailable(closed.to_string()))
+        self.permits
+            .acquire()
+            .await
+            .map_err(|closed| Error::Unavailable(closed.to_string()))
     }
 
     /// A new password, to be stored.
@@ -70,8 +78,15 @@ impl Passwords {
     /// # Errors
     /// The installation has no pepper.
     pub fn hash(&self, password: &SecretString) -> Result<NewHash> {
-        let pepper = self.peppers.first().ok_or_else(|| Error::Internal("no password pepper".to_owned()))?;
-        Ok(NewHash { proof: proof(pepper, password), pepper_id: pepper.id, cost: self.cost })
+        let pepper = self
+            .peppers
+            .first()
+            .ok_or_else(|| Error::Internal("no password pepper".to_owned()))?;
+        Ok(NewHash {
+            proof: proof(pepper, password),
+            pepper_id: pepper.id,
+            cost: self.cost,
+        })
     }
 
     /// A password to check: ids of the peppers, and the proof under each.
@@ -81,6 +96,11 @@ impl Passwords {
             .map(|pepper| (pepper.id, proof(pepper, password).expose_secret().to_owned()))
             .unzip()
     }
+}
+
+/// A password for somebody who chose none: 96 random bits, to be shown once.
+pub fn generate() -> SecretString {
+    SecretString::from(hex::encode(random_bytes::<12>()))
 }
 
 /// 43 characters of base64: within bcrypt's 72 bytes, and no NUL among them.

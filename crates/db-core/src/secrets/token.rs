@@ -56,7 +56,10 @@ pub struct ApiKeyToken {
 impl ApiKeyToken {
     /// A new key for this row.
     pub fn generate(id: ApiKeyId) -> Self {
-        Self { id, secret: SecretString::from(random_base62()) }
+        Self {
+            id,
+            secret: SecretString::from(random_base62()),
+        }
     }
 
     /// Reads `plinth_key_<22 of id><30 of secret><6 of checksum>`. `None` for anything else: a typing error costs no
@@ -71,12 +74,19 @@ impl ApiKeyToken {
             return None;
         }
         let (id, secret) = signed.split_at(ID_CHARS);
-        Some(Self { id: ApiKeyId::new(Uuid::from_u128(from_base62(id)?)), secret: SecretString::from(secret) })
+        Some(Self {
+            id: ApiKeyId::new(Uuid::from_u128(from_base62(id)?)),
+            secret: SecretString::from(secret),
+        })
     }
 
     /// The whole key. Shown to its maker once.
     pub fn reveal(&self) -> SecretString {
-        let signed = format!("{}{}", to_base62(self.id.uuid().as_u128(), ID_CHARS), self.secret.expose_secret());
+        let signed = format!(
+            "{}{}",
+            to_base62(self.id.uuid().as_u128(), ID_CHARS),
+            self.secret.expose_secret()
+        );
         SecretString::from(format!("{API_KEY_PREFIX}{signed}{}", checksum(&signed)))
     }
 
@@ -138,7 +148,9 @@ mod tests {
 
     #[test]
     fn a_key_reads_back_and_a_changed_character_does_not() {
-        let key = ApiKeyToken::generate(ApiKeyId::new(Uuid::from_u128(0x0192_0000_0000_7000_8000_0123_4567_89ab)));
+        let key = ApiKeyToken::generate(ApiKeyId::new(Uuid::from_u128(
+            0x0192_0000_0000_7000_8000_0123_4567_89ab,
+        )));
         let text = key.reveal().expose_secret().to_owned();
         let back = ApiKeyToken::parse(&text).unwrap();
         assert_eq!(back.id, key.id);
@@ -147,7 +159,10 @@ mod tests {
         for position in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[position] = if bytes[position] == b'A' { b'B' } else { b'A' };
-            assert!(ApiKeyToken::parse(std::str::from_utf8(&bytes).unwrap()).is_none(), "position {position}");
+            assert!(
+                ApiKeyToken::parse(std::str::from_utf8(&bytes).unwrap()).is_none(),
+                "position {position}"
+            );
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use app_config::Config;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -58,7 +59,18 @@ impl Written {
 impl KeySource {
     /// The variable's value if it is set, and the directory that the file stands in.
     pub fn new(configured: Option<SecretString>, persistent_dir: &Path) -> Self {
-        Self { configured, path: persistent_dir.join(FILE_NAME) }
+        Self {
+            configured,
+            path: persistent_dir.join(FILE_NAME),
+        }
+    }
+
+    /// Where the configuration says.
+    pub fn from_config(config: &Config) -> Self {
+        Self::new(
+            config.security.encryption_key.clone(),
+            &config.paths.persistent_dir,
+        )
     }
 
     /// Where the key file stands, whether or not it is there.
@@ -76,8 +88,13 @@ impl KeySource {
         }
         match fs::read_to_string(&self.path) {
             Ok(text) => Ok(Keyring::parse(&SecretString::from(text.trim().to_owned()))?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(KeyError::Missing(self.path.clone())),
-            Err(source) => Err(KeyError::File { path: self.path.clone(), source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(KeyError::Missing(self.path.clone()))
+            }
+            Err(source) => Err(KeyError::File {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
 
@@ -92,12 +109,18 @@ impl KeySource {
             if let Some(directory) = self.path.parent() {
                 fs::create_dir_all(directory)?;
             }
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&self.path)?;
             writeln!(file, "{}", key.expose_secret())?;
             file.sync_all()
         };
-        write().map_err(|source| KeyError::File { path: self.path.clone(), source })?;
+        write().map_err(|source| KeyError::File {
+            path: self.path.clone(),
+            source,
+        })?;
         Ok((Keyring::parse(&key)?, Some(Written(self.path.clone()))))
     }
 }

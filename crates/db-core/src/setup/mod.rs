@@ -2,11 +2,14 @@
 //!
 //! Everything happens in one transaction behind the `installation` row, whose primary key lets one of many win.
 
+mod configured;
 mod key_file;
 pub(crate) mod secrets;
 
+pub use configured::{DEMO_PASSWORD, check_demo, set_up};
 pub use key_file::{KeyError, KeySource};
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use pg_connect::ConnectError;
@@ -14,13 +17,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use crate::clock::{Clock, random_bytes};
+use crate::clock::Clock;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::migrate::{MigrateError, Migrator, describe};
 use crate::owner::{Owner, SystemTx};
 use crate::rbac::{SystemRole, seed};
 use crate::secrets::keyring::{Keyring, KeyringError};
-use crate::secrets::password::{NewHash, Passwords};
+use crate::secrets::password::{self, NewHash, Passwords};
 
 /// A domain to make, with its slug and the name people see.
 #[derive(Clone, Debug)]
@@ -49,7 +52,10 @@ pub struct SetupRequest {
 impl Default for SetupRequest {
     fn default() -> Self {
         Self {
-            domain: FirstDomain { slug: "default".to_owned(), name: "Default".to_owned() },
+            domain: FirstDomain {
+                slug: "default".to_owned(),
+                name: "Default".to_owned(),
+            },
             operator_email: "admin@localhost".to_owned(),
             operator_password: None,
             more_domains: Vec::new(),
@@ -83,6 +89,12 @@ pub enum SetupError {
         /// What is wrong with it.
         message: String,
     },
+    /// The demo is asked for where others could reach it.
+    #[error(
+        "PLINTH_SETUP_DEMO makes accounts with a password that everybody knows: it is for loopback addresses only, \
+         and PLINTH_SERVER_BIND is {0}"
+    )]
+    DemoExposed(SocketAddr),
     /// The database cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -171,23 +183,31 @@ async fn fill(
     request: &SetupRequest,
 ) -> Result<Option<SecretString>, SetupError> {
     tx.client()
-        .execute("UPDATE installation SET key_fingerprints = $1", &[&keyring.fingerprints()])
+        .execute(
+            "UPDATE installation SET key_fingerprints = $1",
+            &[&keyring.fingerprints()],
+        )
         .await?;
     seed::apply(tx).await?;
     let pepper = secrets::create_pepper(tx, keyring, pepper).await?;
     let passwords = Passwords::new(vec![pepper], i32::from(cost), 1);
 
-    let generated = request
-        .operator_password
-        .is_none()
-        .then(|| SecretString::from(hex::encode(random_bytes::<12>())));
+    let generated = request.operator_password.is_none().then(password::generate);
     let internal = |error: crate::Error| SetupError::Internal(error.to_string());
-    let password = request.operator_password.as_ref().or(generated.as_ref());
-    let password =
-        password.ok_or_else(|| SetupError::Internal("neither given nor made a password".to_owned()))?;
-    let hash = passwords.hash(password).map_err(internal)?;
+    let chosen = request.operator_password.as_ref().or(generated.as_ref());
+    let chosen =
+        chosen.ok_or_else(|| SetupError::Internal("neither given nor made a password".to_owned()))?;
+    let hash = passwords.hash(chosen).map_err(internal)?;
 
-    admin_create(tx, clock, PLATFORM_DOMAIN, &request.operator_email, "Operator", &hash).await?;
+    admin_create(
+        tx,
+        clock,
+        PLATFORM_DOMAIN,
+        &request.operator_email,
+        "Operator",
+        &hash,
+    )
+    .await?;
     let first = domain_create(tx, clock, &request.domain).await?;
     admin_create(tx, clock, first, &request.operator_email, "Administrator", &hash).await?;
     for domain in &request.more_domains {
@@ -199,13 +219,22 @@ async fn fill(
         .execute(
             "INSERT INTO activity_stream (domain_id, id, action, target_type, target_id, after)
              VALUES ($1, $2, 'installation.set_up', 'domain', $3, jsonb_build_object('via', $4::text))",
-            &[&PLATFORM_DOMAIN.uuid(), &clock.uuid(), &first.uuid(), &request.via],
+            &[
+                &PLATFORM_DOMAIN.uuid(),
+                &clock.uuid(),
+                &first.uuid(),
+                &request.via,
+            ],
         )
         .await?;
     Ok(generated)
 }
 
-async fn domain_create(tx: &SystemTx<'_>, clock: &Clock, domain: &FirstDomain) -> Result<DomainId, SetupError> {
+async fn domain_create(
+    tx: &SystemTx<'_>,
+    clock: &Clock,
+    domain: &FirstDomain,
+) -> Result<DomainId, SetupError> {
     let id: DomainId = clock.id();
     tx.client()
         .execute(
@@ -230,7 +259,15 @@ async fn admin_create(
         .execute(
             "INSERT INTO users (domain_id, id, email, name, password_hash, pepper_id)
              VALUES ($1, $2, $3, $4, crypt($5, gen_salt('bf', $6)), $7)",
-            &[&domain.uuid(), &user, &email, &name, &hash.proof.expose_secret(), &hash.cost, &hash.pepper_id],
+            &[
+                &domain.uuid(),
+                &user,
+                &email,
+                &name,
+                &hash.proof.expose_secret(),
+                &hash.cost,
+                &hash.pepper_id,
+            ],
         )
         .await?;
     tx.client()

@@ -1,10 +1,10 @@
 //! `POST /api/v1/projects/{project_id}/boards`
 
 use actix_web::{HttpResponse, post};
+use db_core::ProjectId;
 use db_core::models::board::{NewBoard, board_insert};
 use db_core::models::text;
 use db_core::rbac::held;
-use db_core::ProjectId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -37,7 +37,15 @@ pub(super) async fn create_board(
 ) -> Result<HttpResponse, Problem> {
     let board = can
         .write("create_board", async |tx| {
-            board_insert(tx, &NewBoard { id: tx.new_id(), project_id: parent, name: &body.name }).await
+            board_insert(
+                tx,
+                &NewBoard {
+                    id: tx.new_id(),
+                    project_id: parent,
+                    name: &body.name,
+                },
+            )
+            .await
         })
         .await?;
     let location = format!("/api/v1/boards/{}", board.id);

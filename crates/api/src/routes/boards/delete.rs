@@ -17,6 +17,7 @@ pub(super) async fn delete_board(
     Path((id,)): Path<(BoardId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_board", async |tx| board_delete(tx, id, version).await).await?;
+    can.write("delete_board", async |tx| board_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

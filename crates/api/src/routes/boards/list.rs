@@ -1,15 +1,15 @@
 //! `GET /api/v1/projects/{project_id}/boards`
 
 use actix_web::{HttpResponse, get};
+use db_core::ProjectId;
 use db_core::models::board::board_list;
 use db_core::rbac::held;
-use db_core::ProjectId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::BoardView;
 use crate::answer;
-use crate::extract::{Can, InProject, Listing, page, Params, Path};
+use crate::extract::{Can, InProject, Listing, Params, Path, page};
 use crate::problem::Problem;
 
 /// Which page.
@@ -32,6 +32,10 @@ pub(super) async fn list_boards(
     Params(params): Params<ListBoards>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("boards", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_boards", async |tx| board_list(tx, parent, &page).await).await?;
-    Ok(answer::ok(&Listing::<BoardView>::new("boards", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_boards", async |tx| board_list(tx, parent, &page).await)
+        .await?;
+    Ok(answer::ok(&Listing::<BoardView>::new("boards", rows, |row| {
+        row.id.to_string()
+    })))
 }

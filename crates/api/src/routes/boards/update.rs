@@ -38,7 +38,10 @@ pub(super) async fn update_board(
     Body(body): Body<UpdateBoard>,
 ) -> Result<HttpResponse, Problem> {
     let patch = BoardPatch { name: body.name };
-    let board =
-        can.write("update_board", async |tx| board_update(tx, id, version, &patch).await).await?;
+    let board = can
+        .write("update_board", async |tx| {
+            board_update(tx, id, version, &patch).await
+        })
+        .await?;
     Ok(answer::resource(board.version, &BoardView::from(board)))
 }

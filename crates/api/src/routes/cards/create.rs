@@ -61,6 +61,9 @@ pub(super) async fn create_card(
         .await?;
     let location = format!("/api/v1/cards/{}", card.id);
     let version = card.version;
-    let placed = PlacedCard { card: CardView::from(card), wip_limit_exceeded: limit.exceeded };
+    let placed = PlacedCard {
+        card: CardView::from(card),
+        wip_limit_exceeded: limit.exceeded,
+    };
     Ok(answer::created(location, version, &placed))
 }

@@ -17,6 +17,7 @@ pub(super) async fn delete_card(
     Path((id,)): Path<(CardId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_card", async |tx| card_delete(tx, id, version).await).await?;
+    can.write("delete_card", async |tx| card_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

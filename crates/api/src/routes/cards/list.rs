@@ -45,6 +45,12 @@ pub(super) async fn list_cards(
         assignee: params.assignee_id.map(Into::into),
         tag: params.tag_id.map(Into::into),
     };
-    let rows = can.read("list_cards", async |tx| card_list(tx, board, &filter, &page).await).await?;
-    Ok(answer::ok(&Listing::<CardView>::new("cards", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_cards", async |tx| {
+            card_list(tx, board, &filter, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<CardView>::new("cards", rows, |row| {
+        row.id.to_string()
+    })))
 }

@@ -33,8 +33,18 @@ pub(super) async fn list_cards_of_column(
     Params(params): Params<ListCardsOfColumn>,
 ) -> Result<HttpResponse, Problem> {
     let page: PageRequest<String> = page("cards_of_column", params.limit, params.cursor.as_deref())?;
-    let page = PageRequest { limit: page.limit, after: page.after.as_deref() };
-    let rows =
-        can.read("list_cards_of_column", async |tx| card_list_of_column(tx, column, &page).await).await?;
-    Ok(answer::ok(&Listing::<CardView>::new("cards_of_column", rows, |row| row.rank.clone())))
+    let page = PageRequest {
+        limit: page.limit,
+        after: page.after.as_deref(),
+    };
+    let rows = can
+        .read("list_cards_of_column", async |tx| {
+            card_list_of_column(tx, column, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<CardView>::new(
+        "cards_of_column",
+        rows,
+        |row| row.rank.clone(),
+    )))
 }

@@ -43,7 +43,10 @@ impl Check for MoveCard {
     fn check(&self, check: &mut Checker) {
         let said = [self.before.is_some(), self.after.is_some(), self.top];
         if said.into_iter().filter(|&said| said).count() > 1 {
-            check.field("before", Err("give at most one of before, after and top".to_owned()));
+            check.field(
+                "before",
+                Err("give at most one of before, after and top".to_owned()),
+            );
         }
     }
 }
@@ -59,9 +62,15 @@ pub(super) async fn move_card(
     Body(body): Body<MoveCard>,
 ) -> Result<HttpResponse, Problem> {
     let (to, place) = (ColumnId::new(body.column_id), body.place());
-    let (card, limit) =
-        can.write("move_card", async |tx| card_move(tx, id, version, to, place).await).await?;
+    let (card, limit) = can
+        .write("move_card", async |tx| {
+            card_move(tx, id, version, to, place).await
+        })
+        .await?;
     let version = card.version;
-    let placed = PlacedCard { card: CardView::from(card), wip_limit_exceeded: limit.exceeded };
+    let placed = PlacedCard {
+        card: CardView::from(card),
+        wip_limit_exceeded: limit.exceeded,
+    };
     Ok(answer::resource(version, &placed))
 }

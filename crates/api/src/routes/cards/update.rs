@@ -34,7 +34,9 @@ pub struct UpdateCard {
 impl Check for UpdateCard {
     fn check(&self, check: &mut Checker) {
         check.optional("title", self.title.as_ref(), |title| text::check_line(title, 500));
-        check.optional("description", self.description.as_ref(), |text| text::check_text(text, 0, 100_000));
+        check.optional("description", self.description.as_ref(), |text| {
+            text::check_text(text, 0, 100_000)
+        });
     }
 }
 
@@ -54,6 +56,10 @@ pub(super) async fn update_card(
         assignee_id: body.assignee_id.map(|assignee| assignee.map(UserId::new)),
         due_at: body.due_at,
     };
-    let card = can.write("update_card", async |tx| card_update(tx, id, version, &patch).await).await?;
+    let card = can
+        .write("update_card", async |tx| {
+            card_update(tx, id, version, &patch).await
+        })
+        .await?;
     Ok(answer::resource(card.version, &CardView::from(card)))
 }

@@ -55,5 +55,9 @@ pub(super) async fn create_column(
         })
         .await?;
     let location = format!("/api/v1/columns/{}", column.id);
-    Ok(answer::created(location, column.version, &ColumnView::from(column)))
+    Ok(answer::created(
+        location,
+        column.version,
+        &ColumnView::from(column),
+    ))
 }

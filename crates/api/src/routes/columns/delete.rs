@@ -17,6 +17,7 @@ pub(super) async fn delete_column(
     Path((id,)): Path<(ColumnId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_column", async |tx| column_delete(tx, id, version).await).await?;
+    can.write("delete_column", async |tx| column_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

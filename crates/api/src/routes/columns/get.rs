@@ -17,6 +17,8 @@ pub(super) async fn get_column(
     can: Can<held::BoardRead, InColumn>,
     Path((id,)): Path<(ColumnId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let column = can.read("get_column", async |tx| column_get(tx, id).await).await?;
+    let column = can
+        .read("get_column", async |tx| column_get(tx, id).await)
+        .await?;
     Ok(answer::resource(column.version, &ColumnView::from(column)))
 }

@@ -18,7 +18,12 @@ pub(super) async fn list_columns(
     can: Can<held::BoardRead, InBoard>,
     Path((board,)): Path<(BoardId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let columns = can.read("list_columns", async |tx| column_list(tx, board).await).await?;
+    let columns = can
+        .read("list_columns", async |tx| column_list(tx, board).await)
+        .await?;
     let items: Vec<ColumnView> = columns.into_iter().map(ColumnView::from).collect();
-    Ok(answer::ok(&Listing { items, next_cursor: None }))
+    Ok(answer::ok(&Listing {
+        items,
+        next_cursor: None,
+    }))
 }

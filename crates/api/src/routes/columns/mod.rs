@@ -87,5 +87,9 @@ impl WipPolicy {
 }
 
 fn check_limit(limit: i32) -> Result<(), String> {
-    if (1..=100_000).contains(&limit) { Ok(()) } else { Err(format!("must be 1 to 100000, is {limit}")) }
+    if (1..=100_000).contains(&limit) {
+        Ok(())
+    } else {
+        Err(format!("must be 1 to 100000, is {limit}"))
+    }
 }

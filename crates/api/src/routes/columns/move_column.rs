@@ -36,6 +36,10 @@ pub(super) async fn move_column(
     Body(body): Body<MoveColumn>,
 ) -> Result<HttpResponse, Problem> {
     let before = body.before.map(ColumnId::new);
-    let column = can.write("move_column", async |tx| column_move(tx, id, version, before).await).await?;
+    let column = can
+        .write("move_column", async |tx| {
+            column_move(tx, id, version, before).await
+        })
+        .await?;
     Ok(answer::resource(column.version, &ColumnView::from(column)))
 }

@@ -29,7 +29,9 @@ pub struct UpdateColumn {
 impl Check for UpdateColumn {
     fn check(&self, check: &mut Checker) {
         check.optional("name", self.name.as_ref(), |name| text::check_name(name));
-        check.optional("wip_limit", self.wip_limit.flatten().as_ref(), |limit| check_limit(*limit));
+        check.optional("wip_limit", self.wip_limit.flatten().as_ref(), |limit| {
+            check_limit(*limit)
+        });
     }
 }
 
@@ -48,6 +50,10 @@ pub(super) async fn update_column(
         wip_limit: body.wip_limit,
         wip_policy: body.wip_policy.map(|policy| policy.as_str().to_owned()),
     };
-    let column = can.write("update_column", async |tx| column_update(tx, id, version, &patch).await).await?;
+    let column = can
+        .write("update_column", async |tx| {
+            column_update(tx, id, version, &patch).await
+        })
+        .await?;
     Ok(answer::resource(column.version, &ColumnView::from(column)))
 }

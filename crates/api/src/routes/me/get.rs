@@ -23,7 +23,11 @@ pub struct Me {
 
 impl From<User> for Me {
     fn from(user: User) -> Self {
-        Self { id: user.id.uuid(), email: user.email, name: user.name }
+        Self {
+            id: user.id.uuid(),
+            email: user.email,
+            name: user.name,
+        }
     }
 }
 

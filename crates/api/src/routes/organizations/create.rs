@@ -8,7 +8,6 @@ use db_core::rbac::held;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-
 use super::OrganizationView;
 use crate::answer;
 use crate::extract::{Body, Can, Check, Checker, InDomain};
@@ -40,9 +39,21 @@ pub(super) async fn create_organization(
 ) -> Result<HttpResponse, Problem> {
     let organization = can
         .write("create_organization", async |tx| {
-            organization_insert(tx, &NewOrganization { id: tx.new_id(), slug: &body.slug, name: &body.name }).await
+            organization_insert(
+                tx,
+                &NewOrganization {
+                    id: tx.new_id(),
+                    slug: &body.slug,
+                    name: &body.name,
+                },
+            )
+            .await
         })
         .await?;
     let location = format!("/api/v1/organizations/{}", organization.id);
-    Ok(answer::created(location, organization.version, &OrganizationView::from(organization)))
+    Ok(answer::created(
+        location,
+        organization.version,
+        &OrganizationView::from(organization),
+    ))
 }

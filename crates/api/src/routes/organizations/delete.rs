@@ -17,6 +17,9 @@ pub(super) async fn delete_organization(
     Path((id,)): Path<(OrganizationId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_organization", async |tx| organization_delete(tx, id, version).await).await?;
+    can.write("delete_organization", async |tx| {
+        organization_delete(tx, id, version).await
+    })
+    .await?;
     Ok(answer::no_content())
 }

@@ -17,6 +17,11 @@ pub(super) async fn get_organization(
     can: Can<held::OrganizationRead, InOrganization>,
     Path((id,)): Path<(OrganizationId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let organization = can.read("get_organization", async |tx| organization_get(tx, id).await).await?;
-    Ok(answer::resource(organization.version, &OrganizationView::from(organization)))
+    let organization = can
+        .read("get_organization", async |tx| organization_get(tx, id).await)
+        .await?;
+    Ok(answer::resource(
+        organization.version,
+        &OrganizationView::from(organization),
+    ))
 }

@@ -7,10 +7,9 @@ use db_core::rbac::held;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-
 use super::OrganizationView;
 use crate::answer;
-use crate::extract::{Anywhere, Can, Listing, page, Params};
+use crate::extract::{Anywhere, Can, Listing, Params, page};
 use crate::problem::Problem;
 
 /// Which page.
@@ -32,6 +31,14 @@ pub(super) async fn list_organizations(
     Params(params): Params<ListOrganizations>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("organizations", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_organizations", async |tx| organization_list(tx, &page).await).await?;
-    Ok(answer::ok(&Listing::<OrganizationView>::new("organizations", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_organizations", async |tx| {
+            organization_list(tx, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<OrganizationView>::new(
+        "organizations",
+        rows,
+        |row| row.id.to_string(),
+    )))
 }

@@ -40,8 +40,17 @@ pub(super) async fn update_organization(
     IfMatch(version): IfMatch,
     Body(body): Body<UpdateOrganization>,
 ) -> Result<HttpResponse, Problem> {
-    let patch = OrganizationPatch { slug: body.slug, name: body.name };
-    let organization =
-        can.write("update_organization", async |tx| organization_update(tx, id, version, &patch).await).await?;
-    Ok(answer::resource(organization.version, &OrganizationView::from(organization)))
+    let patch = OrganizationPatch {
+        slug: body.slug,
+        name: body.name,
+    };
+    let organization = can
+        .write("update_organization", async |tx| {
+            organization_update(tx, id, version, &patch).await
+        })
+        .await?;
+    Ok(answer::resource(
+        organization.version,
+        &OrganizationView::from(organization),
+    ))
 }

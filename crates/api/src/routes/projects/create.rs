@@ -1,10 +1,10 @@
 //! `POST /api/v1/organizations/{organization_id}/projects`
 
 use actix_web::{HttpResponse, post};
+use db_core::OrganizationId;
 use db_core::models::project::{NewProject, project_insert};
 use db_core::models::{project, text};
 use db_core::rbac::held;
-use db_core::OrganizationId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -44,9 +44,23 @@ pub(super) async fn create_project(
 ) -> Result<HttpResponse, Problem> {
     let project = can
         .write("create_project", async |tx| {
-            project_insert(tx, &NewProject { id: tx.new_id(), organization_id: parent, key: &body.key, name: &body.name, description: &body.description }).await
+            project_insert(
+                tx,
+                &NewProject {
+                    id: tx.new_id(),
+                    organization_id: parent,
+                    key: &body.key,
+                    name: &body.name,
+                    description: &body.description,
+                },
+            )
+            .await
         })
         .await?;
     let location = format!("/api/v1/projects/{}", project.id);
-    Ok(answer::created(location, project.version, &ProjectView::from(project)))
+    Ok(answer::created(
+        location,
+        project.version,
+        &ProjectView::from(project),
+    ))
 }

@@ -17,6 +17,7 @@ pub(super) async fn delete_project(
     Path((id,)): Path<(ProjectId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_project", async |tx| project_delete(tx, id, version).await).await?;
+    can.write("delete_project", async |tx| project_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

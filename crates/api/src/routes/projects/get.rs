@@ -17,6 +17,8 @@ pub(super) async fn get_project(
     can: Can<held::ProjectRead, InProject>,
     Path((id,)): Path<(ProjectId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let project = can.read("get_project", async |tx| project_get(tx, id).await).await?;
+    let project = can
+        .read("get_project", async |tx| project_get(tx, id).await)
+        .await?;
     Ok(answer::resource(project.version, &ProjectView::from(project)))
 }

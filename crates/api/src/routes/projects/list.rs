@@ -1,15 +1,15 @@
 //! `GET /api/v1/organizations/{organization_id}/projects`
 
 use actix_web::{HttpResponse, get};
+use db_core::OrganizationId;
 use db_core::models::project::project_list;
 use db_core::rbac::held;
-use db_core::OrganizationId;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::ProjectView;
 use crate::answer;
-use crate::extract::{Can, InOrganization, Listing, page, Params, Path};
+use crate::extract::{Can, InOrganization, Listing, Params, Path, page};
 use crate::problem::Problem;
 
 /// Which page.
@@ -32,6 +32,14 @@ pub(super) async fn list_projects(
     Params(params): Params<ListProjects>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("projects", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_projects", async |tx| project_list(tx, Some(parent), &page).await).await?;
-    Ok(answer::ok(&Listing::<ProjectView>::new("projects", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_projects", async |tx| {
+            project_list(tx, Some(parent), &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<ProjectView>::new(
+        "projects",
+        rows,
+        |row| row.id.to_string(),
+    )))
 }

@@ -26,7 +26,9 @@ pub struct UpdateProject {
 impl Check for UpdateProject {
     fn check(&self, check: &mut Checker) {
         check.optional("name", self.name.as_ref(), |v| text::check_name(v));
-        check.optional("description", self.description.as_ref(), |v| text::check_text(v, 0, 20_000));
+        check.optional("description", self.description.as_ref(), |v| {
+            text::check_text(v, 0, 20_000)
+        });
     }
 }
 
@@ -40,8 +42,14 @@ pub(super) async fn update_project(
     IfMatch(version): IfMatch,
     Body(body): Body<UpdateProject>,
 ) -> Result<HttpResponse, Problem> {
-    let patch = ProjectPatch { name: body.name, description: body.description };
-    let project =
-        can.write("update_project", async |tx| project_update(tx, id, version, &patch).await).await?;
+    let patch = ProjectPatch {
+        name: body.name,
+        description: body.description,
+    };
+    let project = can
+        .write("update_project", async |tx| {
+            project_update(tx, id, version, &patch).await
+        })
+        .await?;
     Ok(answer::resource(project.version, &ProjectView::from(project)))
 }

@@ -66,7 +66,11 @@ pub(super) async fn create_session(
 ) -> Result<HttpResponse, Problem> {
     let state = worker.state();
     let pool = worker.pool().await?;
-    let domain_key = body.domain.as_deref().or(client.host.as_deref()).unwrap_or_default();
+    let domain_key = body
+        .domain
+        .as_deref()
+        .or(client.host.as_deref())
+        .unwrap_or_default();
     state.limits.check(client.ip, domain_key, &body.email)?;
     let security = &state.config.security;
     let signed_in = pool
@@ -76,7 +80,10 @@ pub(super) async fn create_session(
                 domain: body.domain.as_deref(),
                 email: &body.email,
                 password: &body.password,
-                user_agent: request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
+                user_agent: request
+                    .headers()
+                    .get(header::USER_AGENT)
+                    .and_then(|value| value.to_str().ok()),
                 idle: security.session_idle,
                 lifetime: security.session_lifetime,
             },
@@ -91,7 +98,12 @@ pub(super) async fn create_session(
         })?;
     Ok(HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .cookie(cookie(state, &client, signed_in.token.expose_secret(), security.session_lifetime))
+        .cookie(cookie(
+            state,
+            &client,
+            signed_in.token.expose_secret(),
+            security.session_lifetime,
+        ))
         .json(SessionCreated {
             id: signed_in.session.uuid(),
             domain_id: signed_in.domain.uuid(),

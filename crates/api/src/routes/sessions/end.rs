@@ -18,6 +18,9 @@ pub(super) async fn end_session(
     worker: web::Data<Worker>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
-    own.write("end_session", async |tx| session_end_current(tx).await).await?;
-    Ok(HttpResponse::NoContent().cookie(cookie(worker.state(), &client, "", Duration::ZERO)).finish())
+    own.write("end_session", async |tx| session_end_current(tx).await)
+        .await?;
+    Ok(HttpResponse::NoContent()
+        .cookie(cookie(worker.state(), &client, "", Duration::ZERO))
+        .finish())
 }

@@ -1,7 +1,7 @@
 //! `POST /api/db/setup`
 
-use actix_web::http::header;
 use actix_web::http::StatusCode;
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use db_core::models::{domain, user};
 use db_core::setup::{FirstDomain, SetupError, SetupRequest};
@@ -87,8 +87,13 @@ pub(super) async fn run_setup(
     body: Result<Body<RunSetup>, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let state = worker.state();
-    let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = token.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    let token = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let token = token
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or_default();
     // Before the body: a stranger learns nothing about it.
     if !is_setup_token(state, token.trim()) {
         return Err(Problem::unauthenticated(
@@ -97,11 +102,14 @@ pub(super) async fn run_setup(
     }
     let Body(body) = body?;
     let defaults = SetupRequest::default();
-    let (email, password) = body
-        .operator
-        .map_or((defaults.operator_email, None), |given| (given.email, Some(given.password)));
+    let (email, password) = body.operator.map_or((defaults.operator_email, None), |given| {
+        (given.email, Some(given.password))
+    });
     let wanted = SetupRequest {
-        domain: body.domain.map_or(defaults.domain, |given| FirstDomain { slug: given.slug, name: given.name }),
+        domain: body.domain.map_or(defaults.domain, |given| FirstDomain {
+            slug: given.slug,
+            name: given.name,
+        }),
         operator_email: email,
         operator_password: password,
         more_domains: Vec::new(),
@@ -124,17 +132,26 @@ pub(super) async fn run_setup(
 
 fn answer_failure(error: StartError) -> Problem {
     match error {
-        StartError::Setup(SetupError::AlreadySetUp) => {
-            Problem::new(StatusCode::CONFLICT, "already_set_up", "the installation is already set up")
-        }
+        StartError::Setup(SetupError::AlreadySetUp) => Problem::new(
+            StatusCode::CONFLICT,
+            "already_set_up",
+            "the installation is already set up",
+        ),
         StartError::Setup(SetupError::Invalid { field, message }) => Problem::invalid_field(field, message),
         error if error.is_transient() => {
             tracing::warn!(%error, "setup did not happen");
-            Problem::unavailable("database_unavailable", "the database is not available; the same call works later")
+            Problem::unavailable(
+                "database_unavailable",
+                "the database is not available; the same call works later",
+            )
         }
         error => {
             tracing::error!(%error, "setup did not happen");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "setup failed; the server's log says why")
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "setup failed; the server's log says why",
+            )
         }
     }
 }

@@ -23,5 +23,9 @@ pub struct SetupStatus {
 #[get("/api/db/status")]
 pub(super) async fn get_setup_status(worker: web::Data<Worker>) -> HttpResponse {
     let (configured, initialized) = worker.state().status(worker.ready_pool().as_ref()).await;
-    answer::ok(&SetupStatus { configured, initialized, dialect: "postgresql" })
+    answer::ok(&SetupStatus {
+        configured,
+        initialized,
+        dialect: "postgresql",
+    })
 }

@@ -1,0 +1,9 @@
+//! Tests of the data layer against a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod catalogue;
+mod rls;
+mod schema_rs;
+mod secrets;
+mod transactions;
+mod waits;

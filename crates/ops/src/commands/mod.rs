@@ -1,0 +1,28 @@
+//! One file for each command.
+
+mod config;
+mod domain;
+mod migrate;
+mod setup;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::output;
+
+/// Runs the command.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let settings = cli.settings;
+    match cli.command {
+        Command::Config(command) => config::run(command, settings),
+        Command::Migrate(command) => migrate::run(command, settings),
+        Command::Setup(options) => setup::run(options, settings),
+        Command::Domain(command) => domain::run(command, settings),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "plinth-ops", &mut script);
+            output::text(&String::from_utf8_lossy(&script))
+        }
+    }
+}
