@@ -84,7 +84,7 @@ COMMENT ON COLUMN api_keys.name IS 'What the key is for, for people.';
 COMMENT ON COLUMN api_keys.secret_hash IS 'crypt() of the secret part. A low cost is right: the secret has 178 random bits.';
 COMMENT ON COLUMN api_keys.last_four IS 'Last four characters, to recognise the key by.';
 COMMENT ON COLUMN api_keys.permissions IS 'The permissions the key is limited to; NULL for all of its user''s.';
-COMMENT ON COLUMN api_keys.version IS 'Counts changes; a cached verification holds for one version only.';
+COMMENT ON COLUMN api_keys.version IS 'Counts what a cached verification does not outlive, such as revocation; a new name is no such thing.';
 COMMENT ON COLUMN api_keys.created_at IS 'When the row was made.';
 COMMENT ON COLUMN api_keys.last_used_at IS 'Last use, to the minute.';
 COMMENT ON COLUMN api_keys.expires_at IS 'When the key ends by itself; NULL for never.';

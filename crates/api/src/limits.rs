@@ -1,22 +1,31 @@
-//! Limits on sign-in: for each client address, and for each account. In this process's memory; each replica counts for
-//! itself.
+//! Limits on guessing passwords: for each client address, and for each account. In this process's memory; each replica
+//! counts for itself.
 
 use std::hash::Hash;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
+use actix_web::http::StatusCode;
 use app_config::SecurityConfig;
+use db_core::UserId;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-use actix_web::http::StatusCode;
-
 use crate::problem::Problem;
 
-/// Counts attempts to sign in.
+/// Counts presented passwords.
 pub struct LoginLimits {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
-    by_account: DefaultKeyedRateLimiter<(String, String)>,
+    by_account: DefaultKeyedRateLimiter<Account>,
+}
+
+/// Whose password is tried.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Account {
+    /// At sign-in. The domain is left out: it may be said in several ways, and each would have its own count.
+    Email(String),
+    /// Of somebody who has signed in.
+    User(UserId),
 }
 
 /// Above so many keys, those that have long been quiet are forgotten.
@@ -32,15 +41,35 @@ impl LoginLimits {
         }
     }
 
-    /// Counts an attempt.
+    /// Counts an attempt to sign in.
     ///
     /// # Errors
     /// 429 with the seconds to wait.
-    pub fn check(&self, ip: Option<IpAddr>, domain: &str, email: &str) -> Result<(), Problem> {
+    pub fn check_sign_in(&self, ip: Option<IpAddr>, email: &str) -> Result<(), Problem> {
+        self.check(ip, &Account::Email(email.to_lowercase()))
+    }
+
+    /// Counts an attempt to change a password, for which the old one is presented.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub fn check_password_change(&self, ip: Option<IpAddr>, user: UserId) -> Result<(), Problem> {
+        self.check(ip, &Account::User(user))
+    }
+
+    fn check(&self, ip: Option<IpAddr>, account: &Account) -> Result<(), Problem> {
         if let Some(ip) = ip {
-            check(&self.by_address, &ip)?;
+            check(&self.by_address, &network(ip))?;
         }
-        check(&self.by_account, &(domain.to_owned(), email.to_lowercase()))
+        check(&self.by_account, account)
+    }
+}
+
+/// One client has a whole /64 of IPv6 addresses to call from. Source: RFC 6177, section 2.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -53,7 +82,7 @@ fn check<K: Clone + Eq + Hash>(limiter: &DefaultKeyedRateLimiter<K>, key: &K) ->
         Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "too_many_attempts",
-            "too many attempts to sign in; wait a little",
+            "too many attempts; wait a little",
         )
         .retry_after(wait.as_secs() + 1)
     })

@@ -48,6 +48,22 @@ pub fn document() -> utoipa::openapi::OpenApi {
     with_problems(document)
 }
 
+/// What a path takes, as `Allow` has it.
+pub(crate) fn methods(item: &utoipa::openapi::PathItem) -> Vec<&'static str> {
+    let methods = [
+        ("GET", item.get.is_some()),
+        ("HEAD", item.get.is_some()),
+        ("POST", item.post.is_some()),
+        ("PUT", item.put.is_some()),
+        ("PATCH", item.patch.is_some()),
+        ("DELETE", item.delete.is_some()),
+    ];
+    methods
+        .into_iter()
+        .filter_map(|(method, there)| there.then_some(method))
+        .collect()
+}
+
 /// Every operation may answer with a problem document: said once, for all of them.
 pub(crate) fn with_problems(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
     for item in document.paths.paths.values_mut() {

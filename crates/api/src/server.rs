@@ -1,11 +1,11 @@
 //! The HTTP servers: the API, and the metrics on an address of their own.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use actix_web::dev::Server;
+use actix_web::dev::{ResourceDef, Server};
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use telemetry::MetricsHandle;
 use utoipa::OpenApi as _;
 use utoipa_actix_web::AppExt as _;
@@ -43,6 +43,7 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
             .configure(routes::root)
             .split_for_parts();
         app.service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)))
+            .service(web::redirect("/docs", "/docs/"))
             .default_service(web::to(unknown))
             .wrap(Compress::default())
             .wrap(from_fn(move |request, next| {
@@ -91,7 +92,26 @@ pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Liste
     })
 }
 
-async fn unknown(request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
-    tracing::debug!(path = request.path(), "no such route");
-    Err(Problem::not_found())
+/// What no route takes: 405 where the path takes other methods, else 404.
+async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let path = request.path();
+    tracing::debug!(path, "no such route");
+    let known = METHODS.iter().find(|(pattern, _)| pattern.is_match(path));
+    Err(known.map_or_else(Problem::not_found, |(_, methods)| {
+        Problem::method_not_allowed(methods)
+    }))
 }
+
+/// The paths of the document, each with what goes into `Allow`.
+static METHODS: LazyLock<Vec<(ResourceDef, String)>> = LazyLock::new(|| {
+    let mut methods: Vec<_> = openapi::document()
+        .paths
+        .paths
+        .into_iter()
+        .map(|(path, item)| (ResourceDef::new(path), openapi::methods(&item).join(", ")))
+        .collect();
+    for path in ["/openapi.json", "/docs/{file}*"] {
+        methods.push((ResourceDef::new(path), "GET, HEAD".to_owned()));
+    }
+    methods
+});

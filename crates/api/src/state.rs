@@ -15,8 +15,11 @@ use tokio::sync::Mutex;
 use crate::limits::LoginLimits;
 use crate::problem::Problem;
 
-/// How long after a failed look at the database the next one is taken.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long after a failed look at the database the next one is taken; also how often a server that waits looks by itself.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a request waits for a look at the database.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Shared by all workers of the process.
 pub struct AppState {
@@ -31,8 +34,27 @@ pub struct AppState {
     setup_token: SecretString,
     workers: usize,
     db: OnceLock<Db>,
-    /// One look at the database at a time, and when the last one was.
-    looking: Mutex<Option<Instant>>,
+    /// One look at the database at a time, and what the last one saw.
+    looking: Mutex<Option<Look>>,
+}
+
+/// A look at the database by a process that does not serve yet.
+struct Look {
+    begun: Instant,
+    seen: Seen,
+    /// What was in the way, in words; said in the log when it changes.
+    obstacle: String,
+}
+
+/// What a look at the database saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Ready,
+    AwaitingSetup,
+    /// It does not answer.
+    Away,
+    /// It answers, but something is wrong that a person must mend.
+    Unfit,
 }
 
 /// Where the installation stands.
@@ -142,11 +164,6 @@ impl AppState {
         &self.setup_token
     }
 
-    /// Where the key file stands.
-    pub fn key_file(&self) -> &std::path::Path {
-        self.keys.path()
-    }
-
     /// The database, once it may be served.
     pub fn db(&self) -> Option<&Db> {
         self.db.get()
@@ -177,61 +194,110 @@ impl AppState {
         Ok(Phase::Ready)
     }
 
-    /// Sets the installation up, then gets ready to serve it.
+    /// Sets the installation up, says in the log what is said only once, then gets ready to serve.
     ///
     /// # Errors
     /// See [`StartError`]; `SetupError::AlreadySetUp` when another was faster.
-    pub async fn set_up(&self, request: &SetupRequest) -> Result<SetupOutcome, StartError> {
-        let outcome = setup::set_up(&self.owner, &self.config, &self.clock, request).await?;
-        self.bring_up().await?;
-        Ok(outcome)
+    pub async fn set_up(self: &Arc<Self>, request: SetupRequest) -> Result<(), StartError> {
+        let state = Arc::clone(self);
+        // A task of its own: were it dropped with a client that hangs up, a password could be stored and never said.
+        let task = actix_web::rt::spawn(async move {
+            let outcome = setup::set_up(&state.owner, &state.config, &state.clock, &request).await?;
+            state.announce(&request, &outcome);
+            state.bring_up().await.map(|_| ())
+        });
+        task.await
+            .unwrap_or_else(|error| Err(SetupError::Internal(error.to_string()).into()))
+    }
+
+    fn announce(&self, request: &SetupRequest, outcome: &SetupOutcome) {
+        if let Some(password) = &outcome.generated_password {
+            tracing::warn!(
+                email = request.operator_email,
+                password = password.expose_secret(),
+                "the platform operator's password, shown only here: keep it, and change it"
+            );
+        }
+        if outcome.key_file_written {
+            tracing::warn!(
+                file = %self.keys.path().display(),
+                "a new encryption key was written: keep it safe, apart from the database and its backups; \
+                 without it everything encrypted is lost"
+            );
+        }
     }
 
     /// The database for a request. When it is not ready, looks whether it has become so: another replica may have set
     /// the installation up, or the database may be back.
-    async fn require_db(&self) -> Result<&Db, Problem> {
-        if let Some(db) = self.db.get() {
-            return Ok(db);
+    async fn require_db(self: &Arc<Self>) -> Result<&Db, Problem> {
+        let seen = match self.db.get() {
+            Some(_) => Seen::Ready,
+            None => self.look().await,
+        };
+        match (seen, self.db.get()) {
+            (Seen::Ready, Some(db)) => Ok(db),
+            (Seen::AwaitingSetup, _) => Err(Problem::unavailable(
+                "not_set_up",
+                "Plinth is not set up yet: open /setup, or see POST /api/db/setup",
+            )),
+            (Seen::Unfit, _) => Err(Problem::unavailable(
+                "not_ready",
+                "the server is not ready; its log says why",
+            )),
+            (Seen::Ready | Seen::Away, _) => Err(Problem::unavailable(
+                "database_unavailable",
+                "the database is not available",
+            )),
         }
-        match self.look().await {
-            Ok(Phase::Ready) => {}
-            Ok(Phase::AwaitingSetup) => {
-                return Err(Problem::unavailable(
-                    "not_set_up",
-                    "Plinth is not set up yet: open /setup, or see POST /api/db/setup",
-                ));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the database is not ready");
-                return Err(Problem::unavailable(
-                    "database_unavailable",
-                    "the database is not available",
-                ));
-            }
-        }
-        self.db
-            .get()
-            .ok_or_else(|| Problem::unavailable("database_unavailable", "the database is not available"))
     }
 
-    async fn look(&self) -> Result<Phase, StartError> {
+    /// Looks at the database, now, for at most [`PATIENCE`].
+    async fn look(self: &Arc<Self>) -> Seen {
+        let (state, arrived) = (Arc::clone(self), Instant::now());
+        // A task of its own: a client that hangs up does not break off a migration.
+        let task = actix_web::rt::spawn(async move { state.look_once(arrived).await });
+        match tokio::time::timeout(PATIENCE, task).await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(_)) | Err(_) => Seen::Away,
+        }
+    }
+
+    /// Strangers may ask as often as they like: however many, they share one look at a time, and after a failed one the
+    /// database is left alone for a moment.
+    pub(crate) async fn look_once(&self, arrived: Instant) -> Seen {
         let mut last = self.looking.lock().await;
         if self.db.get().is_some() {
-            return Ok(Phase::Ready);
+            return Seen::Ready;
         }
-        // Strangers may ask as often as they like; the database is asked twice a second.
-        if let Some(last) = *last
-            && last.elapsed() < PAUSE
-        {
-            tokio::time::sleep(PAUSE - last.elapsed()).await;
+        if let Some(look) = &*last {
+            let failed = matches!(look.seen, Seen::Away | Seen::Unfit);
+            if look.begun >= arrived || (failed && look.begun.elapsed() < PAUSE) {
+                return look.seen;
+            }
         }
-        let result = self.bring_up().await;
-        *last = Some(Instant::now());
-        result
+        let begun = Instant::now();
+        let (seen, obstacle) = match self.bring_up().await {
+            Ok(Phase::Ready) => (Seen::Ready, String::new()),
+            Ok(Phase::AwaitingSetup) => (Seen::AwaitingSetup, String::new()),
+            Err(error) if error.is_transient() => (Seen::Away, error.to_string()),
+            Err(error) => (Seen::Unfit, error.to_string()),
+        };
+        let before = last.as_ref().map_or("", |look| &look.obstacle);
+        if seen == Seen::Ready {
+            tracing::info!("the database is ready; requests are served");
+        } else if obstacle != before && !obstacle.is_empty() {
+            tracing::error!(error = obstacle, "the database is not ready");
+        }
+        *last = Some(Look {
+            begun,
+            seen,
+            obstacle,
+        });
+        seen
     }
 
     /// Whether a database answers, and whether it is set up: computed at the call.
-    pub async fn status(&self, pool: Option<&Pool>) -> (bool, bool) {
+    pub async fn status(self: &Arc<Self>, pool: Option<&Pool>) -> (bool, bool) {
         if let Some(pool) = pool {
             return match pool.is_initialized().await {
                 Ok(initialized) => (true, initialized),
@@ -239,8 +305,9 @@ impl AppState {
             };
         }
         match self.look().await {
-            Ok(phase) => (true, phase == Phase::Ready),
-            Err(error) => (!error.is_transient(), false),
+            Seen::Ready => (true, true),
+            Seen::AwaitingSetup | Seen::Unfit => (true, false),
+            Seen::Away => (false, false),
         }
     }
 }

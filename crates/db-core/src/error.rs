@@ -90,6 +90,18 @@ impl Error {
     }
 }
 
+/// How messages begin that say that the database is away: of a server that goes down, comes up, or has been told to drop us
+/// (57P01 to 57P03), and of a PgBouncer before a server that is away (all 08P01).
+const OUT_OF_SERVICE: [&str; 7] = [
+    "terminating connection",
+    "the database system is",
+    "server conn crashed",
+    "server login has been failing",
+    "query_wait_timeout",
+    "pgbouncer ",
+    "no more connections allowed",
+];
+
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         let DieselError::DatabaseError(kind, info) = &error else {
@@ -108,11 +120,7 @@ impl From<DieselError> for Error {
             }
             DatabaseErrorKind::Unknown => match info.message() {
                 "canceling statement due to statement timeout" => Self::Timeout,
-                // Messages of a server that goes down, comes up, or has been told to drop us (57P01 to 57P03).
-                message
-                    if message.starts_with("terminating connection")
-                        || message.starts_with("the database system is") =>
-                {
+                message if OUT_OF_SERVICE.iter().any(|start| message.starts_with(start)) => {
                     Self::Unavailable(message.to_owned())
                 }
                 _ => Self::Database(error),

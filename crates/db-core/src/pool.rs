@@ -9,6 +9,9 @@ use pg_connect::Connector;
 
 use crate::error::{Error, Result};
 
+/// How long after a failed attempt to connect the next one is made.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Opens and judges the connections of a pool.
 #[derive(Debug)]
 pub(crate) struct Manager {
@@ -62,8 +65,23 @@ impl bb8::ManageConnection for Manager {
     type Connection = AsyncPgConnection;
     type Error = ConnectionFailure;
 
+    /// Asks again for as long as the database is away, so that a connection is there as soon as it is back. Who waits for one
+    /// gives up after the pool's time limit.
     async fn connect(&self) -> Result<AsyncPgConnection, ConnectionFailure> {
-        open(&self.connector).await
+        let mut failures: u32 = 0;
+        loop {
+            match open(&self.connector).await {
+                Err(ConnectionFailure::Connect(error)) if error.is_transient() => {
+                    failures += 1;
+                    // The first, second, fourth, …: an outage is to be seen in the log, not to fill it.
+                    if failures.is_power_of_two() {
+                        note_failure(&error);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Without a round trip: only asks whether the socket is known to be closed.
@@ -80,14 +98,18 @@ impl bb8::ManageConnection for Manager {
     }
 }
 
+fn note_failure(error: &dyn std::fmt::Display) {
+    metrics::counter!("plinth_database_connection_failures_total").increment(1);
+    tracing::warn!(%error, "no database connection");
+}
+
 /// bb8 answers a failure to connect with a time-out that says nothing: the cause goes to the log here.
 #[derive(Clone, Debug)]
 struct LogFailures;
 
 impl bb8::ErrorSink<ConnectionFailure> for LogFailures {
     fn sink(&self, error: ConnectionFailure) {
-        metrics::counter!("plinth_database_connection_failures_total").increment(1);
-        tracing::warn!(%error, "no database connection");
+        note_failure(&error);
     }
 
     fn boxed_clone(&self) -> Box<dyn bb8::ErrorSink<ConnectionFailure>> {
@@ -110,6 +132,8 @@ pub(crate) fn build(connector: Arc<Connector>, settings: PoolSettings) -> bb8::P
         .connection_timeout(settings.acquire_timeout)
         .max_lifetime(Some(settings.connection_lifetime))
         .test_on_check_out(true)
+        // The manager does so itself: bb8's growing pauses would outlast the outage by seconds.
+        .retry_connection(false)
         .error_sink(Box::new(LogFailures))
         .build_unchecked(Manager::new(connector))
 }

@@ -49,7 +49,7 @@ diesel::table! {
         last_four -> Text,
         /// The permissions the key is limited to; NULL for all of its user's.
         permissions -> Nullable<Array<Text>>,
-        /// Counts changes; a cached verification holds for one version only.
+        /// Counts what a cached verification does not outlive, such as revocation; a new name is no such thing.
         version -> Int4,
         /// When the row was made.
         created_at -> Timestamptz,

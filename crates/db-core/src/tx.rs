@@ -8,6 +8,7 @@
 //! A connection counts as broken from the first message to the last, so that a dropped future never returns it to the
 //! pool inside of another tenant's transaction.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -188,6 +189,15 @@ impl Pool {
         result
     }
 
+    /// The first message; where the login is not the API's own, it takes on the role that policies hold right after `BEGIN`.
+    fn opening<'a>(&self, begin: &'a str) -> Cow<'a, str> {
+        if !self.shared.takes_on_role {
+            return Cow::Borrowed(begin);
+        }
+        let (first, rest) = begin.split_once(';').unwrap_or((begin, ""));
+        Cow::Owned(format!("{first};SET LOCAL ROLE plinth_app;{rest}"))
+    }
+
     async fn try_read<T>(&self, begin: &str, closure: &impl AsyncFn(&Tx<'_>) -> Result<T>) -> Attempt<T> {
         let mut pooled = match self.connections.get().await {
             Ok(pooled) => pooled,
@@ -200,8 +210,9 @@ impl Pool {
             clock: &self.shared.clock,
         };
         let (mut first, mut last) = (conn, conn);
+        let begin = self.opening(begin);
         // join polls in order: BEGIN is on its way before the closure's first statement.
-        let (entered, result) = join(first.batch_execute(begin), closure(&tx)).await;
+        let (entered, result) = join(first.batch_execute(&begin), closure(&tx)).await;
         let failed = entered.is_err() || result.is_err();
         let end = if failed { "ROLLBACK" } else { "COMMIT" };
         // Sent, not awaited: a read has nothing to learn from the answer.
@@ -230,7 +241,8 @@ impl Pool {
             unchanged: Cell::new(false),
         };
         let (mut first, mut last) = (conn, conn);
-        let (entered, result) = join(first.batch_execute(&begin.sql), closure(&tx)).await;
+        let opening = self.opening(&begin.sql);
+        let (entered, result) = join(first.batch_execute(&opening), closure(&tx)).await;
         let noted = tx.activity.take();
         let result = match result {
             Ok(_) if begin.recorded && noted.is_empty() && !tx.unchanged.get() => Err(Error::Internal(

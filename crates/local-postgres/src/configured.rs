@@ -41,7 +41,10 @@ impl From<&Address> for DatabaseAddress {
             database: address.database.clone(),
             user: address.user.clone(),
             password: None,
-            ssl: Ssl { mode: SslMode::Disable, ..Ssl::default() },
+            ssl: Ssl {
+                mode: SslMode::Disable,
+                ..Ssl::default()
+            },
         }
     }
 }

@@ -25,7 +25,9 @@ pub enum Error {
     },
 
     /// No database is configured, and the configuration forbids a private one.
-    #[error("no database is configured: set DATABASE_URL (a private PostgreSQL is not allowed: PLINTH_DATABASE_LOCAL=never)")]
+    #[error(
+        "no database is configured: set DATABASE_URL (a private PostgreSQL is not allowed: PLINTH_DATABASE_LOCAL=never)"
+    )]
     NotAllowed,
 
     /// The data directory was made by another major version.

@@ -23,7 +23,11 @@ PostgreSQL of the working directory, which runs for as long as the command needs
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "plinth-ops", version, about = "Runs a Plinth installation: configuration, migrations, setup, domains")]
+#[command(
+    name = "plinth-ops",
+    version,
+    about = "Runs a Plinth installation: configuration, migrations, setup, domains"
+)]
 #[command(after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 120)]
 pub struct Cli {
     #[command(subcommand)]

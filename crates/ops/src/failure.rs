@@ -63,9 +63,13 @@ impl Failure {
             Self::LocalDatabase(_) | Self::Owner(_) | Self::Connect(_) => NO_DATABASE,
             Self::Setup(SetupError::Connect(_)) | Self::Domain(SystemDomainError::Connect(_)) => NO_DATABASE,
             Self::Migrate(error) | Self::Setup(SetupError::Migrate(error)) => error.exit_code(),
-            Self::Setup(SetupError::AlreadySetUp) | Self::Domain(SystemDomainError::SlugTaken(_)) => THERE_ALREADY,
+            Self::Setup(SetupError::AlreadySetUp) | Self::Domain(SystemDomainError::SlugTaken(_)) => {
+                THERE_ALREADY
+            }
             Self::Domain(SystemDomainError::NotSetUp) => NOT_SET_UP,
-            Self::Setup(SetupError::Invalid { .. }) | Self::Domain(SystemDomainError::Invalid { .. }) => USAGE,
+            Self::Setup(SetupError::Invalid { .. }) | Self::Domain(SystemDomainError::Invalid { .. }) => {
+                USAGE
+            }
             Self::Setup(SetupError::DemoExposed(_)) => CONFIG,
             Self::Interrupted => INTERRUPTED,
             Self::Setup(_)

@@ -21,7 +21,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version come this way too, and go to stdout.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match commands::run(cli) {

@@ -31,7 +31,10 @@ pub fn ask(whose: &str) -> Result<Option<SecretString>, Failure> {
 
 /// The first line of a file, `-` for standard input.
 pub fn from_file(path: &Path) -> Result<SecretString, Failure> {
-    let failed = |source| Failure::PasswordFile { path: path.to_owned(), source };
+    let failed = |source| Failure::PasswordFile {
+        path: path.to_owned(),
+        source,
+    };
     let mut line = String::new();
     if path == Path::new("-") {
         io::stdin().lock().read_line(&mut line).map_err(failed)?;

@@ -35,7 +35,12 @@ impl Program {
         let mut config = loaded.config;
         let local = local_postgres::stand_in(&mut config)?;
         let owner = Owner::from_config(&config.database, "plinth-ops")?;
-        Ok(Self { config, owner, _local: local, _telemetry: telemetry })
+        Ok(Self {
+            config,
+            owner,
+            _local: local,
+            _telemetry: telemetry,
+        })
     }
 }
 
@@ -48,7 +53,11 @@ fn log(loaded: &Loaded) -> telemetry::TelemetryConfig {
         .any(|entry| entry.key == "telemetry.log_filter" && entry.origin.source != Source::Default);
     telemetry::TelemetryConfig {
         service_name: "plinth-ops".to_owned(),
-        filter: if asked { config.log_filter.clone() } else { "warn".to_owned() },
+        filter: if asked {
+            config.log_filter.clone()
+        } else {
+            "warn".to_owned()
+        },
         format: match config.log_format {
             LogFormat::Text => telemetry::Format::Text,
             LogFormat::Json => telemetry::Format::Json,
@@ -60,7 +69,10 @@ fn log(loaded: &Loaded) -> telemetry::TelemetryConfig {
 
 /// A runtime for one command.
 pub fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)
 }
 
 /// Runs until the work is done or the process is told to stop; the database then rolls back what was begun, and a

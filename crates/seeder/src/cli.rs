@@ -24,7 +24,9 @@ PostgreSQL of the working directory. It must be migrated: `plinth-ops migrate ru
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "plinth-seeder", version)]
-#[command(about = "Brings permissions, system roles and what each role gives in step with this version of Plinth")]
+#[command(
+    about = "Brings permissions, system roles and what each role gives in step with this version of Plinth"
+)]
 #[command(after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 120)]
 pub struct Cli {
     #[command(subcommand)]

@@ -51,7 +51,10 @@ impl Failure {
         match self {
             Self::OutOfSync(_) => OUT_OF_SYNC,
             Self::Config(_) | Self::Telemetry(_) => CONFIG,
-            Self::LocalDatabase(_) | Self::Owner(_) | Self::Connect(_) | Self::Seed(SystemError::Connect(_)) => NO_DATABASE,
+            Self::LocalDatabase(_)
+            | Self::Owner(_)
+            | Self::Connect(_)
+            | Self::Seed(SystemError::Connect(_)) => NO_DATABASE,
             Self::Migrate(error) => match error.exit_code() {
                 // Of a migration that failed, which does not happen here; the history could not be read.
                 1 => FAILED,

@@ -14,7 +14,9 @@ use crate::failure::Failure;
 
 /// Runs the command.
 pub fn run(cli: &Cli) -> Result<(), Failure> {
-    let loaded = app_config::Loader::from_process().flags(cli.settings.iter().cloned()).load()?;
+    let loaded = app_config::Loader::from_process()
+        .flags(cli.settings.iter().cloned())
+        .load()?;
     for warning in &loaded.warnings {
         let _ = writeln!(anstream::stderr(), "plinth-seeder: warning: {warning}");
     }
@@ -23,7 +25,10 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
     // Held to the end of the command: the private PostgreSQL, where it stands in for a configured database.
     let _local = local_postgres::stand_in(&mut config)?;
     let owner = Owner::from_config(&config.database, "plinth-seeder")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?;
     let changes = runtime.block_on(until_interrupted(changes(&owner, cli)))?;
     print(cli, &changes)?;
     match cli.command {
@@ -36,7 +41,10 @@ pub fn run(cli: &Cli) -> Result<(), Failure> {
 async fn changes(owner: &Owner, cli: &Cli) -> Result<Vec<Change>, Failure> {
     owner.reachable(cli.patience()).await?;
     // Of another version's schema this one's catalogue would make a mess.
-    Migrator::new(owner, Duration::ZERO).status().await?.require_current()?;
+    Migrator::new(owner, Duration::ZERO)
+        .status()
+        .await?
+        .require_current()?;
     let changes = owner.system(async |tx| {
         Ok::<_, SystemError>(match cli.command {
             Command::Apply => seed::apply(tx).await?,
@@ -58,9 +66,16 @@ async fn until_interrupted<T>(work: impl Future<Output = Result<T, Failure>>) ->
 }
 
 fn print(cli: &Cli, changes: &[Change]) -> Result<(), Failure> {
-    let text = if cli.json { json(cli.command, changes)? } else { text(cli.command, changes) };
+    let text = if cli.json {
+        json(cli.command, changes)?
+    } else {
+        text(cli.command, changes)
+    };
     let mut stdout = anstream::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::Output)
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(Failure::Output)
 }
 
 fn json(command: Command, changes: &[Change]) -> Result<String, Failure> {
@@ -89,7 +104,11 @@ fn log(loaded: &Loaded) -> telemetry::TelemetryConfig {
         .any(|entry| entry.key == "telemetry.log_filter" && entry.origin.source != Source::Default);
     telemetry::TelemetryConfig {
         service_name: "plinth-seeder".to_owned(),
-        filter: if asked { config.log_filter.clone() } else { "warn".to_owned() },
+        filter: if asked {
+            config.log_filter.clone()
+        } else {
+            "warn".to_owned()
+        },
         format: match config.log_format {
             LogFormat::Text => telemetry::Format::Text,
             LogFormat::Json => telemetry::Format::Json,

@@ -6,6 +6,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::problem::{FieldError, Problem};
@@ -135,6 +136,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 fn malformed(field: String, error: &serde_json::Error) -> Problem {
     Problem::bad_request("malformed_json", "the body is not JSON; see errors").field(field, error.to_string())
+}
+
+/// A secret. What is no string is refused without being repeated, as serde's own message would.
+///
+/// # Errors
+/// It is no string.
+pub fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    match serde::Deserialize::deserialize(deserializer) {
+        Ok(serde_json::Value::String(text)) => Ok(SecretString::from(text)),
+        Ok(_) => Err(serde::de::Error::custom("must be a string")),
+        Err(error) => Err(error),
+    }
 }
 
 /// For PATCH: a field that is absent is `None`, one that is null is `Some(None)`.

@@ -29,6 +29,11 @@ pub struct Own {
     caller: Caller,
 }
 
+/// A caller who has signed in, and acts on their own account: what an API key may not do, whatever its rights.
+pub struct SignedIn {
+    caller: Caller,
+}
+
 struct Caller {
     pool: Pool,
     access: Access,
@@ -127,6 +132,24 @@ impl FromRequest for Own {
     }
 }
 
+impl FromRequest for SignedIn {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let caller = Caller::find(request, None, Target::Domain).await?;
+            if matches!(caller.access.credential, Credential::ApiKey(_)) {
+                // Also decides whether the key still counts: one that was revoked is a 401.
+                caller.pool.note_denial(&caller.access).await?;
+                return Err(Error::Forbidden("an API key may not do this: sign in".to_owned()).into());
+            }
+            Ok(Self { caller })
+        })
+    }
+}
+
 macro_rules! transactions {
     () => {
         /// Runs the named read-only transaction.
@@ -165,5 +188,9 @@ impl<P, S> Can<P, S> {
 }
 
 impl Own {
+    transactions!();
+}
+
+impl SignedIn {
     transactions!();
 }

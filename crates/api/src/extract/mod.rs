@@ -8,8 +8,8 @@ mod if_match;
 mod params;
 mod scope;
 
-pub use body::{Body, Check, Checker, nullable};
-pub use can::{Can, Own};
+pub use body::{Body, Check, Checker, nullable, secret};
+pub use can::{Can, Own, SignedIn};
 pub use client::Client;
 pub use credential::SESSION_COOKIE;
 pub use if_match::IfMatch;

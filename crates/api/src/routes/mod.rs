@@ -1,10 +1,12 @@
 //! The table of contents of the API: one folder for each resource, one file for each endpoint.
 
 pub mod activity;
+pub mod api_keys;
 pub mod assignments;
 pub mod boards;
 pub mod cards;
 pub mod columns;
+pub mod domains;
 pub mod health;
 pub mod me;
 pub mod members;
@@ -14,6 +16,7 @@ pub mod roles;
 pub mod sessions;
 pub mod setup;
 pub mod tags;
+pub mod users;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -22,6 +25,9 @@ pub fn v1(config: &mut ServiceConfig) {
     config
         .configure(sessions::configure)
         .configure(me::configure)
+        .configure(domains::configure)
+        .configure(users::configure)
+        .configure(api_keys::configure)
         .configure(organizations::configure)
         .configure(projects::configure)
         .configure(boards::configure)

@@ -102,6 +102,40 @@ impl TestApp {
             .with_session(&self.world.session(ACME, user).await)
     }
 
+    /// Somebody of acme with a role of the domain's own.
+    pub async fn with_custom_role(&self, permissions: &[&str]) -> Actor {
+        let (user, actor) = self.somebody().await;
+        self.world.assign_custom(ACME, user, permissions).await;
+        actor
+    }
+
+    /// Somebody of acme whose role has just ended.
+    pub async fn with_expired_role(&self, role: SystemRole) -> Actor {
+        let (user, actor) = self.somebody().await;
+        let assignment = self.world.assign(ACME, user, role, None, None).await;
+        let end = "UPDATE user_roles SET expires_at = now() - interval '1 second' WHERE id = $1";
+        self.world.client().execute(end, &[&assignment]).await.unwrap();
+        actor
+    }
+
+    /// A program with a key of an Admin of acme, limited to some permissions.
+    pub async fn with_api_key(&self, permissions: &[&str]) -> Actor {
+        let (user, _) = self.somebody().await;
+        self.world.assign(ACME, user, SystemRole::Admin, None, None).await;
+        self.anonymous()
+            .with_bearer(&self.world.api_key(ACME, user, Some(permissions)).await)
+    }
+
+    async fn somebody(&self) -> (uuid::Uuid, Actor) {
+        let email = format!("{}@acme.test", Clock::System.uuid().simple());
+        let user = self.world.user(ACME, &email).await;
+        (
+            user,
+            self.anonymous()
+                .with_session(&self.world.session(ACME, user).await),
+        )
+    }
+
     /// An organization, a project, a board and a column, made by `actor` through the API.
     pub async fn board(&self, actor: &Actor) -> Board {
         let unique = Clock::System.uuid().simple().to_string();

@@ -6,6 +6,19 @@
     reason = "tests"
 )]
 
+mod activity;
+mod api_keys;
 mod app;
+mod assignments;
 mod boards;
+mod domains;
+mod escalation;
 mod isolation;
+mod last_admin;
+mod members;
+mod operations;
+mod people;
+mod roles;
+mod sessions;
+mod tags;
+mod users;

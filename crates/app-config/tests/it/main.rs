@@ -3,6 +3,7 @@
 
 mod contradictions;
 mod defaults;
+mod document;
 mod layers;
 mod secrets;
 mod support;

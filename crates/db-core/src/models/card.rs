@@ -152,9 +152,25 @@ pub async fn card_list(
     }
     let rows: Vec<Card> = query.load(&mut tx.conn()).await?;
     if rows.is_empty() {
-        board::board_get(tx, board).await?;
+        check_filter(tx, board, filter).await?;
     }
     Ok(page.cut(rows))
+}
+
+/// An empty list may mean that there is no such board, column, user or tag: an id that leads nowhere is told, the same
+/// way whether it is another domain's or nobody's.
+async fn check_filter(tx: &Tx<'_>, board: BoardId, filter: &CardFilter) -> Result<()> {
+    board::board_get(tx, board).await?;
+    if let Some(column) = filter.column {
+        super::board_column::column_get(tx, column).await?;
+    }
+    if let Some(assignee) = filter.assignee {
+        super::user::user_get(tx, assignee).await?;
+    }
+    if let Some(tag) = filter.tag {
+        super::tag::tag_get(tx, tag).await?;
+    }
+    Ok(())
 }
 
 /// Cards of a column, top to bottom.

@@ -101,10 +101,16 @@ pub(super) async fn require_held(
     .optional()?;
     match lacking {
         None => Ok(()),
-        Some(Lacking { permission, held: false }) => {
-            Err(Error::Forbidden(format!("the role holds {permission}, which you do not hold there")))
-        }
-        Some(Lacking { permission, held: true }) => Err(Error::Forbidden(format!(
+        Some(Lacking {
+            permission,
+            held: false,
+        }) => Err(Error::Forbidden(format!(
+            "the role holds {permission}, which you do not hold there"
+        ))),
+        Some(Lacking {
+            permission,
+            held: true,
+        }) => Err(Error::Forbidden(format!(
             "the role holds {permission}, which you hold for a shorter time; give it with an earlier expires_at"
         ))),
     }

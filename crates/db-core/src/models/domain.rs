@@ -7,14 +7,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use crate::cached::Cached;
-use crate::error::{Error, Meaning as _, Result};
-use crate::ids::{ActivityId, AssignmentId, DomainId, UserId};
+use crate::error::{Meaning as _, Result};
+use crate::ids::{ActivityId, AssignmentId, DomainId, PLATFORM_DOMAIN, UserId};
 use crate::models::activity::Activity;
 use crate::models::text;
 pub use crate::models::text::check_name;
 use crate::page::{Page, PageRequest};
 use crate::rbac::SystemRole;
-use crate::schema::{domain_hosts, domains};
+use crate::schema::domains;
 use crate::secrets::password::NewHash;
 use crate::tx::{Tx, WriteTx};
 
@@ -53,14 +53,23 @@ pub struct NewDomain<'a> {
     pub admin_password: &'a NewHash,
 }
 
-/// What may change of a domain; `None` leaves it.
-#[derive(Clone, Debug, Default, AsChangeset, Serialize)]
-#[diesel(table_name = domains)]
-pub struct DomainPatch {
-    /// Name shown to people.
-    pub name: Option<String>,
-    /// `active` or `suspended`.
-    pub status: Option<String>,
+/// Whether a domain may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DomainStatus {
+    /// Its people can sign in.
+    Active,
+    /// No credential of the domain counts.
+    Suspended,
+}
+
+impl DomainStatus {
+    /// As the column has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
 }
 
 /// A slug for a domain; `platform` is taken.
@@ -81,7 +90,7 @@ pub fn check_slug(slug: &str) -> std::result::Result<(), String> {
 pub async fn domain_list(tx: &Tx<'_>, page: &PageRequest<DomainId>) -> Result<Page<Domain>> {
     let mut query = domains::table
         .select(Domain::as_select())
-        .filter(domains::id.ne(crate::ids::PLATFORM_DOMAIN))
+        .filter(domains::id.ne(PLATFORM_DOMAIN))
         .order(domains::id)
         .limit(page.fetch())
         .into_boxed();
@@ -91,14 +100,30 @@ pub async fn domain_list(tx: &Tx<'_>, page: &PageRequest<DomainId>) -> Result<Pa
     Ok(page.cut(query.load(&mut tx.conn()).await?))
 }
 
-/// One domain.
+/// One domain; the installation's own is none.
 ///
 /// # Errors
 /// `NotFound`, or a database error.
 pub async fn domain_get(tx: &Tx<'_>, id: DomainId) -> Result<Domain> {
     domains::table
         .select(Domain::as_select())
-        .find(id)
+        .filter(domains::id.eq(id))
+        .filter(domains::id.ne(PLATFORM_DOMAIN))
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("domain")
+}
+
+/// The domain that the transaction acts in.
+///
+/// # Errors
+/// A database error.
+pub async fn domain_current(tx: &Tx<'_>) -> Result<Domain> {
+    domains::table
+        .select(Domain::as_select())
+        .filter(domains::id.nullable().eq(diesel::dsl::sql::<
+            diesel::sql_types::Nullable<diesel::sql_types::Uuid>,
+        >("(SELECT current_domain_id())")))
         .first(&mut tx.conn())
         .await
         .or_not_found("domain")
@@ -148,31 +173,22 @@ pub async fn domain_insert(tx: &WriteTx<'_>, new: &NewDomain<'_>) -> Result<Doma
     Ok(domain)
 }
 
-/// Changes a domain.
+/// Renames a domain.
 ///
 /// # Errors
 /// `NotFound`, `StaleVersion`, or a database error.
-pub async fn domain_update(
+pub async fn domain_rename(
     tx: &WriteTx<'_>,
     id: DomainId,
     expected: Option<i32>,
-    patch: &DomainPatch,
+    name: Option<&str>,
 ) -> Result<Domain> {
-    if id == crate::ids::PLATFORM_DOMAIN {
-        return Err(Error::NotFound("domain"));
-    }
-    let before: Domain = domains::table
-        .select(Domain::as_select())
-        .find(id)
-        .for_no_key_update()
-        .first(&mut tx.conn())
-        .await
-        .or_not_found("domain")?;
+    let before = domain_lock(tx, id).await?;
     super::check_version(expected, before.version)?;
     let after: Domain = Cached(
         diesel::update(domains::table.find(id))
             .set((
-                patch,
+                name.map(|name| domains::name.eq(name)),
                 domains::version.eq(domains::version + 1),
                 domains::updated_at.eq(diesel::dsl::now),
             ))
@@ -188,15 +204,44 @@ pub async fn domain_update(
     Ok(after)
 }
 
-/// Host names that lead to a domain.
+/// Suspends a domain, which ends all access to it at the next request, or resumes it. One that is so already stays as it
+/// is.
 ///
 /// # Errors
-/// A database error.
-pub async fn domain_hosts(tx: &Tx<'_>, id: DomainId) -> Result<Vec<String>> {
-    Ok(domain_hosts::table
-        .select(domain_hosts::host)
-        .filter(domain_hosts::domain_id.eq(id))
-        .order(domain_hosts::host)
-        .load(&mut tx.conn())
-        .await?)
+/// `NotFound`, or a database error.
+pub async fn domain_set_status(tx: &WriteTx<'_>, id: DomainId, status: DomainStatus) -> Result<Domain> {
+    let before = domain_lock(tx, id).await?;
+    if before.status == status.name() {
+        tx.unchanged();
+        return Ok(before);
+    }
+    let after: Domain = Cached(
+        diesel::update(domains::table.find(id))
+            .set((
+                domains::status.eq(status.name()),
+                domains::version.eq(domains::version + 1),
+                domains::updated_at.eq(diesel::dsl::now),
+            ))
+            .returning(Domain::as_returning()),
+    )
+    .get_result(&mut tx.conn())
+    .await?;
+    let action = match status {
+        DomainStatus::Active => "domain.resume",
+        DomainStatus::Suspended => "domain.suspend",
+    };
+    tx.record(Activity::new(action, "domain", id).before(&before).after(&after));
+    Ok(after)
+}
+
+/// Locks a domain against other changes. The installation's own is not to be changed.
+pub(super) async fn domain_lock(tx: &WriteTx<'_>, id: DomainId) -> Result<Domain> {
+    domains::table
+        .select(Domain::as_select())
+        .filter(domains::id.eq(id))
+        .filter(domains::id.ne(PLATFORM_DOMAIN))
+        .for_no_key_update()
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("domain")
 }

@@ -8,6 +8,7 @@ pub mod card;
 mod card_place;
 mod ceiling;
 pub mod domain;
+pub mod domain_host;
 pub mod domain_system;
 pub mod organization;
 pub mod organization_member;

@@ -44,7 +44,12 @@ pub async fn member_list(
                 .eq(organization_members::domain_id)
                 .and(users::id.eq(organization_members::user_id))),
         )
-        .select((users::id, users::email, users::name, organization_members::created_at))
+        .select((
+            users::id,
+            users::email,
+            users::name,
+            organization_members::created_at,
+        ))
         .filter(organization_members::organization_id.eq(organization))
         .order(organization_members::user_id)
         .limit(page.fetch())
@@ -73,7 +78,10 @@ pub async fn member_insert(
     lock_organization(tx, organization).await?;
     let role = match role::role_get(tx, role_id).await {
         Err(Error::NotFound(_)) => {
-            return Err(Error::Invalid { field: "role_id", message: "there is no such role".to_owned() });
+            return Err(Error::Invalid {
+                field: "role_id",
+                message: "there is no such role".to_owned(),
+            });
         }
         role => role?,
     };
@@ -86,8 +94,16 @@ pub async fn member_insert(
         ))
         .execute(&mut tx.conn())
         .await
-        .or_invalid("organization_members_domain_id_user_id_fkey", "user_id", "there is no such user")
-        .or_conflict("organization_members_pkey", "already_member", "the user is a member already")?;
+        .or_invalid(
+            "organization_members_domain_id_user_id_fkey",
+            "user_id",
+            "there is no such user",
+        )
+        .or_conflict(
+            "organization_members_pkey",
+            "already_member",
+            "the user is a member already",
+        )?;
     assigned_or_kept(tx, user, &role.role, scope).await?;
     let member: Member = organization_members::table
         .inner_join(
@@ -95,12 +111,21 @@ pub async fn member_insert(
                 .eq(organization_members::domain_id)
                 .and(users::id.eq(organization_members::user_id))),
         )
-        .select((users::id, users::email, users::name, organization_members::created_at))
+        .select((
+            users::id,
+            users::email,
+            users::name,
+            organization_members::created_at,
+        ))
         .filter(organization_members::organization_id.eq(organization))
         .filter(organization_members::user_id.eq(user))
         .first(&mut tx.conn())
         .await?;
-    let note = Joined { member: &member, role_id, role: &role.role.name };
+    let note = Joined {
+        member: &member,
+        role_id,
+        role: &role.role.name,
+    };
     tx.record(Activity::new("member.create", "organization", organization).after(&note));
     Ok(member)
 }
@@ -140,8 +165,14 @@ pub async fn member_delete(tx: &WriteTx<'_>, organization: OrganizationId, user:
         require_held(tx, &role.permission_names(), assignment.scope(), Lasting::Now).await?;
     }
     let ids: Vec<AssignmentId> = roles.iter().map(|assignment| assignment.id).collect();
-    diesel::delete(user_roles::table.filter(user_roles::id.eq_any(ids))).execute(&mut tx.conn()).await?;
-    let note = Left { user_id: user, created_at: joined, roles: &roles };
+    diesel::delete(user_roles::table.filter(user_roles::id.eq_any(ids)))
+        .execute(&mut tx.conn())
+        .await?;
+    let note = Left {
+        user_id: user,
+        created_at: joined,
+        roles: &roles,
+    };
     tx.record(Activity::new("member.delete", "organization", organization).before(&note));
     Ok(())
 }

@@ -81,7 +81,7 @@ pub fn check_key(key: &str) -> std::result::Result<(), String> {
 /// Those that the actor may see, of one organization or of all.
 ///
 /// # Errors
-/// A database error.
+/// `NotFound` when there is no such organization, or a database error.
 pub async fn project_list(
     tx: &Tx<'_>,
     organization: Option<OrganizationId>,
@@ -106,7 +106,13 @@ pub async fn project_list(
     if let Some(after) = page.after {
         query = query.filter(projects::id.gt(after));
     }
-    Ok(page.cut(query.load(&mut tx.conn()).await?))
+    let rows: Vec<Project> = query.load(&mut tx.conn()).await?;
+    if rows.is_empty()
+        && let Some(organization) = organization
+    {
+        super::organization::organization_get(tx, organization).await?;
+    }
+    Ok(page.cut(rows))
 }
 
 /// One project.

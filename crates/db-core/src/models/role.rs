@@ -120,8 +120,11 @@ pub async fn permission_list(tx: &Tx<'_>, page: &PageRequest<&str>) -> Result<Pa
 /// A database error.
 pub async fn role_list(tx: &Tx<'_>, page: &PageRequest<RoleId>) -> Result<Page<Role>> {
     // The policies show the domain's own rows and the platform's; ids of system roles are the smallest there are.
-    let mut query =
-        roles::table.select(Role::as_select()).order(roles::id).limit(page.fetch()).into_boxed();
+    let mut query = roles::table
+        .select(Role::as_select())
+        .order(roles::id)
+        .limit(page.fetch())
+        .into_boxed();
     if let Some(after) = page.after {
         query = query.filter(roles::id.gt(after));
     }
@@ -135,11 +138,17 @@ pub async fn role_list(tx: &Tx<'_>, page: &PageRequest<RoleId>) -> Result<Page<R
 pub async fn role_get(tx: &Tx<'_>, id: RoleId) -> Result<FullRole> {
     let mut conn = tx.conn();
     let (role, permissions) = join(
-        roles::table.select(Role::as_select()).filter(roles::id.eq(id)).first(&mut conn),
+        roles::table
+            .select(Role::as_select())
+            .filter(roles::id.eq(id))
+            .first(&mut conn),
         permissions_of(tx, id),
     )
     .await;
-    Ok(FullRole { role: role.or_not_found("role")?, permissions: permissions? })
+    Ok(FullRole {
+        role: role.or_not_found("role")?,
+        permissions: permissions?,
+    })
 }
 
 /// Makes a role of the domain's own.
@@ -162,7 +171,11 @@ pub async fn role_insert(tx: &WriteTx<'_>, new: &NewRole<'_>) -> Result<FullRole
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("roles_name_key", "name_taken", format!("there is a role {:?} already", new.name))?;
+    .or_conflict(
+        "roles_name_key",
+        "name_taken",
+        format!("there is a role {:?} already", new.name),
+    )?;
     if role.is_system() {
         return Err(Error::conflict(
             "platform_roles_fixed",
@@ -170,7 +183,10 @@ pub async fn role_insert(tx: &WriteTx<'_>, new: &NewRole<'_>) -> Result<FullRole
         ));
     }
     permissions_add(tx, new.id, &names).await?;
-    let role = FullRole { role, permissions: permissions_of(tx, new.id).await? };
+    let role = FullRole {
+        role,
+        permissions: permissions_of(tx, new.id).await?,
+    };
     tx.record(Activity::new("role.create", "role", new.id).after(&role));
     Ok(role)
 }
@@ -202,7 +218,10 @@ pub async fn role_update(
             .set((
                 patch.name.as_ref().map(|name| roles::name.eq(name)),
                 patch.name.as_ref().map(|name| roles::name_key.eq(lower(name))),
-                patch.description.as_ref().map(|description| roles::description.eq(description)),
+                patch
+                    .description
+                    .as_ref()
+                    .map(|description| roles::description.eq(description)),
                 roles::version.eq(roles::version + 1),
                 roles::updated_at.eq(diesel::dsl::now),
             ))
@@ -210,9 +229,20 @@ pub async fn role_update(
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("roles_name_key", "name_taken", "there is a role of this name already")?;
-    let after = FullRole { role, permissions: permissions_of(tx, id).await? };
-    tx.record(Activity::new("role.update", "role", id).before(&before).after(&after));
+    .or_conflict(
+        "roles_name_key",
+        "name_taken",
+        "there is a role of this name already",
+    )?;
+    let after = FullRole {
+        role,
+        permissions: permissions_of(tx, id).await?,
+    };
+    tx.record(
+        Activity::new("role.update", "role", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -224,13 +254,20 @@ pub async fn role_delete(tx: &WriteTx<'_>, id: RoleId, expected: Option<i32>) ->
     let before = role_lock(tx, id).await?;
     check_version(expected, before.role.version)?;
     // What has expired gives nothing any more, and must not stand in the way.
-    Cached(diesel::sql_query("DELETE FROM user_roles WHERE role_id = $1 AND expires_at <= now()").bind::<SqlUuid, _>(id))
-        .execute(&mut tx.conn())
-        .await?;
+    Cached(
+        diesel::sql_query("DELETE FROM user_roles WHERE role_id = $1 AND expires_at <= now()")
+            .bind::<SqlUuid, _>(id),
+    )
+    .execute(&mut tx.conn())
+    .await?;
     diesel::delete(roles::table.filter(roles::id.eq(id)))
         .execute(&mut tx.conn())
         .await
-        .or_conflict("user_roles_role_domain_id_role_id_fkey", "role_in_use", "somebody has the role still")?;
+        .or_conflict(
+            "user_roles_role_domain_id_role_id_fkey",
+            "role_in_use",
+            "somebody has the role still",
+        )?;
     tx.record(Activity::new("role.delete", "role", id).before(&before));
     Ok(())
 }
@@ -257,7 +294,11 @@ async fn permissions_add(tx: &WriteTx<'_>, id: RoleId, names: &[&str]) -> Result
     )
     .execute(&mut tx.conn())
     .await
-    .or_invalid("role_permissions_permission_fkey", "permissions", "holds a permission that was never seeded")?;
+    .or_invalid(
+        "role_permissions_permission_fkey",
+        "permissions",
+        "holds a permission that was never seeded",
+    )?;
     Ok(())
 }
 
@@ -284,7 +325,10 @@ async fn role_lock(tx: &WriteTx<'_>, id: RoleId) -> Result<FullRole> {
     // Not yet a lock: a system role is no row that this domain may change, and is to be told from one that is not there.
     let role = role_get(tx, id).await?;
     if role.role.is_system() {
-        return Err(Error::conflict("system_role", "system roles are the same in every domain and cannot be changed"));
+        return Err(Error::conflict(
+            "system_role",
+            "system roles are the same in every domain and cannot be changed",
+        ));
     }
     let locked: Role = roles::table
         .select(Role::as_select())
@@ -293,13 +337,19 @@ async fn role_lock(tx: &WriteTx<'_>, id: RoleId) -> Result<FullRole> {
         .first(&mut tx.conn())
         .await
         .or_not_found("role")?;
-    Ok(FullRole { role: locked, permissions: permissions_of(tx, id).await? })
+    Ok(FullRole {
+        role: locked,
+        permissions: permissions_of(tx, id).await?,
+    })
 }
 
 /// Nobody is to take a role of the domain's own for the system role of that name.
 fn check_name_free(name: &str) -> Result<()> {
     match SystemRole::all().find(|role| role.name().eq_ignore_ascii_case(name.trim())) {
-        Some(role) => Err(Error::conflict("name_taken", format!("{:?} is the name of a system role", role.name()))),
+        Some(role) => Err(Error::conflict(
+            "name_taken",
+            format!("{:?} is the name of a system role", role.name()),
+        )),
         None => Ok(()),
     }
 }
@@ -308,7 +358,10 @@ fn check_name_free(name: &str) -> Result<()> {
 fn names_of(permissions: &[Permission]) -> Result<Vec<&'static str>> {
     if let Some(permission) = permissions.iter().find(|permission| permission.is_platform()) {
         let message = format!("{} takes effect in the platform domain only", permission.name());
-        return Err(Error::Invalid { field: "permissions", message });
+        return Err(Error::Invalid {
+            field: "permissions",
+            message,
+        });
     }
     let mut names: Vec<&str> = permissions.iter().map(|permission| permission.name()).collect();
     names.sort_unstable();

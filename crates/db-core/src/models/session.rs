@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Array, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use crate::access::{Access, Credential, Origin};
 use crate::cached::Cached;
-use crate::error::{Error, Result};
+use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{DomainId, SessionId, UserId};
 use crate::models::activity::Activity;
+use crate::models::user::user_get;
 use crate::page::{Page, PageRequest};
 use crate::schema::sessions;
 use crate::secrets::password::Passwords;
@@ -265,29 +266,54 @@ struct FailedSignIn<'a> {
     email: &'a str,
 }
 
+/// A session, and whether it is the one that was presented.
+#[derive(Clone, Debug, Queryable)]
+pub struct ListedSession {
+    /// The row.
+    pub session: Session,
+    /// Whether it is the one that was presented.
+    pub current: bool,
+}
+
 /// Sessions of a user that have not ended, newest first.
 ///
 /// # Errors
-/// A database error.
-pub async fn session_list(tx: &Tx<'_>, user: UserId, page: &PageRequest<SessionId>) -> Result<Page<Session>> {
+/// `NotFound` when there is no such user, or a database error.
+pub async fn session_list(
+    tx: &Tx<'_>,
+    user: UserId,
+    page: &PageRequest<SessionId>,
+) -> Result<Page<ListedSession>> {
     let mut query = sessions::table
-        .select(Session::as_select())
+        .select((Session::as_select(), is_current()))
         .filter(sessions::user_id.eq(user))
         .filter(sessions::revoked_at.is_null())
         .filter(sessions::expires_at.gt(diesel::dsl::now))
+        .filter(diesel::dsl::sql::<Bool>(
+            "sessions.last_used_at + make_interval(secs => sessions.idle_seconds) > now()",
+        ))
         .order(sessions::id.desc())
         .limit(page.fetch())
         .into_boxed();
     if let Some(after) = page.after {
         query = query.filter(sessions::id.lt(after));
     }
-    Ok(page.cut(query.load(&mut tx.conn()).await?))
+    let rows: Vec<ListedSession> = query.load(&mut tx.conn()).await?;
+    if rows.is_empty() {
+        user_get(tx, user).await?;
+    }
+    Ok(page.cut(rows))
+}
+
+/// `coalesce`, because nobody's session is current when an API key was presented.
+fn is_current() -> diesel::expression::SqlLiteral<Bool> {
+    diesel::dsl::sql("coalesce(sessions.id = (SELECT current_session_id()), false)")
 }
 
 /// Ends the session that was presented.
 ///
 /// # Errors
-/// A database error.
+/// `NotFound` when none was: an API key is no session.
 pub async fn session_end_current(tx: &WriteTx<'_>) -> Result<()> {
     let id: SessionId = diesel::update(sessions::table.filter(sessions::id.nullable().eq(
         diesel::dsl::sql::<Nullable<SqlUuid>>("(SELECT current_session_id())"),
@@ -295,7 +321,8 @@ pub async fn session_end_current(tx: &WriteTx<'_>) -> Result<()> {
     .set(sessions::revoked_at.eq(diesel::dsl::now))
     .returning(sessions::id)
     .get_result(&mut tx.conn())
-    .await?;
+    .await
+    .or_not_found("session")?;
     tx.record(Activity::new("session.revoke", "session", id));
     Ok(())
 }
@@ -318,6 +345,22 @@ pub async fn session_revoke(tx: &WriteTx<'_>, user: UserId, id: SessionId) -> Re
         return Err(Error::NotFound("session"));
     }
     tx.record(Activity::new("session.revoke", "session", id));
+    Ok(())
+}
+
+/// Ends all sessions of a user.
+///
+/// # Errors
+/// A database error.
+pub(super) async fn session_revoke_all(tx: &WriteTx<'_>, user: UserId) -> Result<()> {
+    diesel::update(
+        sessions::table
+            .filter(sessions::user_id.eq(user))
+            .filter(sessions::revoked_at.is_null()),
+    )
+    .set(sessions::revoked_at.eq(diesel::dsl::now))
+    .execute(&mut tx.conn())
+    .await?;
     Ok(())
 }
 

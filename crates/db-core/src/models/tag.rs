@@ -66,7 +66,11 @@ pub fn check_color(color: &str) -> std::result::Result<(), String> {
     let fits = color
         .strip_prefix('#')
         .is_some_and(|digits| digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    if fits { Ok(()) } else { Err("must be # and six hexadecimal digits, such as #0a7ea4".to_owned()) }
+    if fits {
+        Ok(())
+    } else {
+        Err("must be # and six hexadecimal digits, such as #0a7ea4".to_owned())
+    }
 }
 
 /// Tags of a project, oldest first.
@@ -95,7 +99,12 @@ pub async fn tag_list(tx: &Tx<'_>, project: ProjectId, page: &PageRequest<TagId>
 /// # Errors
 /// `NotFound`, or a database error.
 pub async fn tag_get(tx: &Tx<'_>, id: TagId) -> Result<Tag> {
-    tags::table.select(Tag::as_select()).filter(tags::id.eq(id)).first(&mut tx.conn()).await.or_not_found("tag")
+    tags::table
+        .select(Tag::as_select())
+        .filter(tags::id.eq(id))
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("tag")
 }
 
 /// Makes a tag.
@@ -116,7 +125,11 @@ pub async fn tag_insert(tx: &WriteTx<'_>, new: &NewTag<'_>) -> Result<Tag> {
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("tags_name_key", "name_taken", format!("the project has a tag {:?} already", new.name));
+    .or_conflict(
+        "tags_name_key",
+        "name_taken",
+        format!("the project has a tag {:?} already", new.name),
+    );
     let tag: Tag = match inserted {
         Err(error) if error.violated_constraint() == Some("tags_domain_id_project_id_fkey") => {
             return Err(Error::NotFound("project"));
@@ -139,7 +152,10 @@ pub async fn tag_update(tx: &WriteTx<'_>, id: TagId, expected: Option<i32>, patc
             .set((
                 patch.name.as_ref().map(|name| tags::name.eq(name)),
                 patch.name.as_ref().map(|name| tags::name_key.eq(lower(name))),
-                patch.color.as_ref().map(|color| tags::color.eq(color.to_ascii_lowercase())),
+                patch
+                    .color
+                    .as_ref()
+                    .map(|color| tags::color.eq(color.to_ascii_lowercase())),
                 tags::version.eq(tags::version + 1),
                 tags::updated_at.eq(diesel::dsl::now),
             ))
@@ -147,8 +163,16 @@ pub async fn tag_update(tx: &WriteTx<'_>, id: TagId, expected: Option<i32>, patc
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict("tags_name_key", "name_taken", "the project has a tag of this name already")?;
-    tx.record(Activity::new("tag.update", "tag", id).before(&before).after(&after));
+    .or_conflict(
+        "tags_name_key",
+        "name_taken",
+        "the project has a tag of this name already",
+    )?;
+    tx.record(
+        Activity::new("tag.update", "tag", id)
+            .before(&before)
+            .after(&after),
+    );
     Ok(after)
 }
 
@@ -159,7 +183,9 @@ pub async fn tag_update(tx: &WriteTx<'_>, id: TagId, expected: Option<i32>, patc
 pub async fn tag_delete(tx: &WriteTx<'_>, id: TagId, expected: Option<i32>) -> Result<()> {
     let before = tag_lock(tx, id).await?;
     check_version(expected, before.version)?;
-    diesel::delete(tags::table.filter(tags::id.eq(id))).execute(&mut tx.conn()).await?;
+    diesel::delete(tags::table.filter(tags::id.eq(id)))
+        .execute(&mut tx.conn())
+        .await?;
     tx.record(Activity::new("tag.delete", "tag", id).before(&before));
     Ok(())
 }
@@ -171,7 +197,13 @@ pub async fn tag_delete(tx: &WriteTx<'_>, id: TagId, expected: Option<i32>) -> R
 pub async fn card_tag_list(tx: &Tx<'_>, card: CardId, page: &PageRequest<TagId>) -> Result<Page<Tag>> {
     let mut query = tags::table
         .select(Tag::as_select())
-        .filter(tags::id.eq_any(card_tags::table.select(card_tags::tag_id).filter(card_tags::card_id.eq(card))))
+        .filter(
+            tags::id.eq_any(
+                card_tags::table
+                    .select(card_tags::tag_id)
+                    .filter(card_tags::card_id.eq(card)),
+            ),
+        )
         .order(tags::id)
         .limit(page.fetch())
         .into_boxed();
@@ -221,7 +253,10 @@ pub async fn card_tag_add(tx: &WriteTx<'_>, card: CardId, tag: TagId) -> Result<
         result => result?,
     };
     if added.added {
-        tx.record(Activity::new("card.tag", "card", card).after(&CardTag { tag_id: tag, name: &added.name }));
+        tx.record(Activity::new("card.tag", "card", card).after(&CardTag {
+            tag_id: tag,
+            name: &added.name,
+        }));
     } else {
         tx.unchanged();
     }
@@ -250,7 +285,10 @@ pub async fn card_tag_remove(tx: &WriteTx<'_>, card: CardId, tag: TagId) -> Resu
     .get_result(&mut tx.conn())
     .await
     .or_not_found("tag")?;
-    tx.record(Activity::new("card.untag", "card", card).before(&CardTag { tag_id: tag, name: &removed.name }));
+    tx.record(Activity::new("card.untag", "card", card).before(&CardTag {
+        tag_id: tag,
+        name: &removed.name,
+    }));
     Ok(())
 }
 

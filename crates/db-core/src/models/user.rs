@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Integer, Text};
+use diesel::sql_types::{Array, Integer, Text, Uuid as SqlUuid};
 use diesel_async::RunQueryDsl;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -12,10 +12,14 @@ use crate::error::{Error, Meaning as _, Result};
 use crate::ids::UserId;
 use crate::models::activity::Activity;
 use crate::models::check_version;
+use crate::models::session::{session_revoke_all, session_revoke_others};
+use crate::models::user_role::{admin_lock, last_admin_guard};
 use crate::page::{Page, PageRequest};
 use crate::schema::users;
 use crate::secrets::password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NewHash, Passwords};
 use crate::tx::{Tx, WriteTx};
+
+const EMAIL_TAKEN: &str = "there is an account with this e-mail address already";
 
 /// An account.
 #[derive(Clone, Debug, Queryable, Selectable, Serialize)]
@@ -51,15 +55,31 @@ pub struct NewUser<'a> {
 }
 
 /// What may change; `None` leaves it.
-#[derive(Clone, Debug, Default, AsChangeset)]
-#[diesel(table_name = users)]
+#[derive(Clone, Debug, Default)]
 pub struct UserPatch {
-    /// E-mail address in lower case.
+    /// E-mail address.
     pub email: Option<String>,
     /// Name shown to people.
     pub name: Option<String>,
-    /// `active` or `deactivated`.
-    pub status: Option<String>,
+}
+
+/// Whether an account may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStatus {
+    /// Its credentials count.
+    Active,
+    /// None of them does.
+    Deactivated,
+}
+
+impl UserStatus {
+    /// As the column has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Deactivated => "deactivated",
+        }
+    }
 }
 
 diesel::define_sql_function! {
@@ -82,7 +102,8 @@ diesel::define_sql_function! {
 /// # Errors
 /// Says what is wrong.
 pub fn check_email(email: &str) -> std::result::Result<(), String> {
-    let fits = (3..=254).contains(&email.chars().count())
+    // In lower case, as it is stored: that may have more characters.
+    let fits = (3..=254).contains(&email.to_lowercase().chars().count())
         && !email.chars().any(|c| c.is_whitespace() || c.is_control())
         && email
             .split_once('@')
@@ -156,6 +177,28 @@ pub async fn user_current(tx: &Tx<'_>) -> Result<User> {
         .or_not_found("user")
 }
 
+/// What the acting account may do in the whole domain, within the limits of the API key used: names of permissions that
+/// take effect there, in alphabetical order.
+///
+/// # Errors
+/// A database error.
+pub async fn user_current_permissions(tx: &Tx<'_>) -> Result<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let rows: Vec<Row> = Cached(diesel::sql_query(
+        "SELECT p.name FROM permissions p
+          WHERE p.name IN (SELECT held_permissions(NULL, NULL))
+            AND (NOT p.platform OR current_domain_id() = platform_domain_id())
+          ORDER BY p.name COLLATE \"C\"",
+    ))
+    .load(&mut tx.conn())
+    .await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
 /// Makes an account. Its password is hashed in the database: hold a [turn](Passwords::turn).
 ///
 /// # Errors
@@ -178,37 +221,33 @@ pub async fn user_insert(tx: &WriteTx<'_>, new: &NewUser<'_>) -> Result<User> {
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict(
-        "users_email_key",
-        "email_taken",
-        "there is an account with this e-mail address already",
-    )?;
+    .or_conflict("users_email_key", "email_taken", EMAIL_TAKEN)?;
     tx.record(Activity::new("user.create", "user", new.id).after(&user));
     Ok(user)
 }
 
-/// Changes an account. Deactivating ends its access at its next request.
+/// Changes an account's name and e-mail address.
 ///
 /// # Errors
-/// `NotFound`, `StaleVersion`, a conflict when the e-mail address is taken or the account is the last Admin.
+/// `NotFound`, `Forbidden` when the account holds a permission that the actor lacks, `StaleVersion`, a conflict when the
+/// e-mail address is taken.
 pub async fn user_update(
     tx: &WriteTx<'_>,
     id: UserId,
     expected: Option<i32>,
     patch: &UserPatch,
 ) -> Result<User> {
-    let before: User = users::table
-        .select(User::as_select())
-        .filter(users::id.eq(id))
-        .for_no_key_update()
-        .first(&mut tx.conn())
-        .await
-        .or_not_found("user")?;
+    let before = user_lock(tx, id).await?;
+    require_over(tx, id).await?;
     check_version(expected, before.version)?;
     let after: User = Cached(
         diesel::update(users::table.filter(users::id.eq(id)))
             .set((
-                patch,
+                patch
+                    .email
+                    .as_ref()
+                    .map(|email| users::email.eq(email.to_lowercase())),
+                patch.name.as_ref().map(|name| users::name.eq(name)),
                 users::version.eq(users::version + 1),
                 users::updated_at.eq(diesel::dsl::now),
             ))
@@ -216,25 +255,106 @@ pub async fn user_update(
     )
     .get_result(&mut tx.conn())
     .await
-    .or_conflict(
-        "users_email_key",
-        "email_taken",
-        "there is an account with this e-mail address already",
-    )?;
-    let action = match (before.status.as_str(), after.status.as_str()) {
-        ("active", "deactivated") => "user.deactivate",
-        ("deactivated", "active") => "user.reactivate",
-        _ => "user.update",
+    .or_conflict("users_email_key", "email_taken", EMAIL_TAKEN)?;
+    tx.record(
+        Activity::new("user.update", "user", id)
+            .before(&before)
+            .after(&after),
+    );
+    Ok(after)
+}
+
+/// Deactivates an account, which ends its access at its next request, or reactivates it. One that is so already stays as
+/// it is.
+///
+/// Sessions end for good; API keys rest, and count again with the account.
+///
+/// # Errors
+/// `NotFound`, `Forbidden` when the account holds a permission that the actor lacks, a conflict when the domain would be
+/// left without an Admin.
+pub async fn user_set_status(tx: &WriteTx<'_>, id: UserId, status: UserStatus) -> Result<User> {
+    if status == UserStatus::Deactivated {
+        // Before any row: see the lock order of `user_role`.
+        admin_lock(tx).await?;
+    }
+    let before = user_lock(tx, id).await?;
+    require_over(tx, id).await?;
+    if before.status == status.name() {
+        tx.unchanged();
+        return Ok(before);
+    }
+    let after: User = Cached(
+        diesel::update(users::table.filter(users::id.eq(id)))
+            .set((
+                users::status.eq(status.name()),
+                users::version.eq(users::version + 1),
+                users::updated_at.eq(diesel::dsl::now),
+            ))
+            .returning(User::as_returning()),
+    )
+    .get_result(&mut tx.conn())
+    .await?;
+    let action = match status {
+        UserStatus::Active => "user.reactivate",
+        UserStatus::Deactivated => {
+            last_admin_guard(tx).await?;
+            session_revoke_all(tx, id).await?;
+            "user.deactivate"
+        }
     };
     tx.record(Activity::new(action, "user", id).before(&before).after(&after));
     Ok(after)
+}
+
+async fn user_lock(tx: &WriteTx<'_>, id: UserId) -> Result<User> {
+    users::table
+        .select(User::as_select())
+        .filter(users::id.eq(id))
+        .for_no_key_update()
+        .first(&mut tx.conn())
+        .await
+        .or_not_found("user")
+}
+
+/// Whether the actor, within the limits of the API key used, holds all that the account holds, wherever it holds it.
+/// Whoever could change the e-mail address of an Admin, or bring a deactivated one back, could become one.
+async fn require_over(tx: &WriteTx<'_>, id: UserId) -> Result<()> {
+    #[derive(QueryableByName)]
+    struct Lacking {
+        #[diesel(sql_type = Text)]
+        permission: String,
+    }
+    let lacking: Option<Lacking> = Cached(
+        diesel::sql_query(
+            "SELECT lacking.permission
+               FROM user_roles ur
+              CROSS JOIN LATERAL (
+                    SELECT rp.permission FROM role_permissions rp
+                     WHERE rp.domain_id = ur.role_domain_id AND rp.role_id = ur.role_id
+                    EXCEPT
+                    SELECT held_permissions(ur.organization_id, ur.project_id)
+                    ) AS lacking
+              WHERE ur.user_id = $1 AND (ur.expires_at IS NULL OR ur.expires_at > now())
+              ORDER BY 1 LIMIT 1",
+        )
+        .bind::<SqlUuid, _>(id),
+    )
+    .get_result(&mut tx.conn())
+    .await
+    .optional()?;
+    match lacking {
+        None => Ok(()),
+        Some(Lacking { permission }) => Err(Error::Forbidden(format!(
+            "the account holds {permission}, which you do not hold there"
+        ))),
+    }
 }
 
 /// Changes the acting account's password, if the old one fits, and ends its other sessions. Hold a
 /// [turn](Passwords::turn).
 ///
 /// # Errors
-/// `Invalid` when the old password does not fit.
+/// `Invalid` when the old password does not fit, or the account has none.
 pub async fn password_change(
     tx: &WriteTx<'_>,
     passwords: &Passwords,
@@ -260,7 +380,7 @@ pub async fn password_change(
     )))
     .execute(&mut tx.conn())
     .await?;
-    super::session::session_revoke_others(tx, user.id).await?;
+    session_revoke_others(tx, user.id).await?;
     tx.record(Activity::new("user.change_password", "user", user.id));
     Ok(())
 }

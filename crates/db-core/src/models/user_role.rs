@@ -57,7 +57,10 @@ pub(super) async fn last_admin_guard(tx: &WriteTx<'_>) -> Result<()> {
     .get_result(&mut tx.conn())
     .await?;
     if admins.count == 0 {
-        return Err(Error::conflict("last_admin", "the domain would be left without an Admin"));
+        return Err(Error::conflict(
+            "last_admin",
+            "the domain would be left without an Admin",
+        ));
     }
     Ok(())
 }
@@ -135,8 +138,9 @@ pub async fn assignment_list(
 ) -> Result<Page<Assignment>> {
     let mut query = user_roles::table
         .inner_join(
-            roles::table
-                .on(roles::domain_id.eq(user_roles::role_domain_id).and(roles::id.eq(user_roles::role_id))),
+            roles::table.on(roles::domain_id
+                .eq(user_roles::role_domain_id)
+                .and(roles::id.eq(user_roles::role_id))),
         )
         .select((AssignmentRow::as_select(), roles::name))
         .order(user_roles::id)
@@ -146,9 +150,9 @@ pub async fn assignment_list(
         Assigned::To(user) => query.filter(user_roles::user_id.eq(user)),
         Assigned::In(RoleScope::Organization(id)) => query.filter(user_roles::organization_id.eq(id)),
         Assigned::In(RoleScope::Project(id)) => query.filter(user_roles::project_id.eq(id)),
-        Assigned::In(RoleScope::Domain) => {
-            query.filter(user_roles::organization_id.is_null()).filter(user_roles::project_id.is_null())
-        }
+        Assigned::In(RoleScope::Domain) => query
+            .filter(user_roles::organization_id.is_null())
+            .filter(user_roles::project_id.is_null()),
     };
     if let Some(after) = page.after {
         query = query.filter(user_roles::id.gt(after));
@@ -178,9 +182,18 @@ pub async fn assignment_insert(tx: &WriteTx<'_>, new: &NewAssignment) -> Result<
     if let Some(expires_at) = new.expires_at
         && !is_future(tx, expires_at).await?
     {
-        return Err(Error::Invalid { field: "expires_at", message: "must be in the future".to_owned() });
+        return Err(Error::Invalid {
+            field: "expires_at",
+            message: "must be in the future".to_owned(),
+        });
     }
-    require_held(tx, &role.permission_names(), new.scope, Lasting::Until(new.expires_at)).await?;
+    require_held(
+        tx,
+        &role.permission_names(),
+        new.scope,
+        Lasting::Until(new.expires_at),
+    )
+    .await?;
     expired_delete(tx, new.user_id, new.role_id, new.scope).await?;
     let (organization, project) = new.scope.columns();
     let result = Cached(
@@ -199,7 +212,10 @@ pub async fn assignment_insert(tx: &WriteTx<'_>, new: &NewAssignment) -> Result<
     .get_result(&mut tx.conn())
     .await;
     let row: AssignmentRow = result.map_err(|error| meaning(Error::from(error)))?;
-    let assignment = Assignment { row, role_name: role.role.name };
+    let assignment = Assignment {
+        row,
+        role_name: role.role.name,
+    };
     tx.record(Activity::new("role.assign", "user", new.user_id).after(&assignment));
     Ok(assignment)
 }
@@ -218,14 +234,19 @@ pub async fn assignment_delete(tx: &WriteTx<'_>, assigned: Assigned, id: Assignm
     }
     let role = role::role_get(tx, found.role_id).await?;
     require_held(tx, &role.permission_names(), found.scope(), Lasting::Now).await?;
-    let deleted = diesel::delete(user_roles::table.filter(user_roles::id.eq(id))).execute(&mut tx.conn()).await?;
+    let deleted = diesel::delete(user_roles::table.filter(user_roles::id.eq(id)))
+        .execute(&mut tx.conn())
+        .await?;
     if deleted == 0 {
         return Err(Error::NotFound("assignment"));
     }
     if makes_admin {
         last_admin_guard(tx).await?;
     }
-    let assignment = Assignment { row: found, role_name: role.role.name };
+    let assignment = Assignment {
+        row: found,
+        role_name: role.role.name,
+    };
     tx.record(Activity::new("role.revoke", "user", assignment.row.user_id).before(&assignment));
     Ok(())
 }
@@ -266,7 +287,11 @@ async fn assignment_get(tx: &Tx<'_>, assigned: Assigned, id: AssignmentId) -> Re
         Assigned::To(user) => row.user_id == user,
         Assigned::In(scope) => row.scope() == scope,
     };
-    if meant { Ok(row) } else { Err(Error::NotFound("assignment")) }
+    if meant {
+        Ok(row)
+    } else {
+        Err(Error::NotFound("assignment"))
+    }
 }
 
 /// An assignment that has expired gives nothing, and must not stand in the way of a new one.
@@ -306,5 +331,8 @@ fn meaning(error: Error) -> Error {
 }
 
 fn invalid(field: &'static str, what: &str) -> Error {
-    Error::Invalid { field, message: format!("there is no such {what}") }
+    Error::Invalid {
+        field,
+        message: format!("there is no such {what}"),
+    }
 }

@@ -43,16 +43,30 @@ pub enum KeyError {
     Keyring(#[from] KeyringError),
 }
 
-/// A key file that was just written.
+/// A key file that was just written. Removed when dropped, unless it is kept: the installation that it was for did not
+/// come to be.
 #[derive(Debug)]
-pub(super) struct Written(PathBuf);
+pub(super) struct Written(Option<PathBuf>);
 
 impl Written {
-    /// Undoes the writing, when the installation that the key was for did not come to be.
-    pub(super) fn remove(self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "an unused key file could not be removed");
+    /// The file stays, whatever happens from here on.
+    pub(super) fn keep(mut self) -> PathBuf {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            remove(path);
         }
+    }
+}
+
+/// Takes away a key that nothing is encrypted with.
+pub(super) fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!(%error, path = %path.display(), "an unused key file could not be removed");
     }
 }
 
@@ -121,6 +135,7 @@ impl KeySource {
             path: self.path.clone(),
             source,
         })?;
-        Ok((Keyring::parse(&key)?, Some(Written(self.path.clone()))))
+        let written = Written(Some(self.path.clone()));
+        Ok((Keyring::parse(&key)?, Some(written)))
     }
 }

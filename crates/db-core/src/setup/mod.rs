@@ -9,6 +9,8 @@ pub(crate) mod secrets;
 pub use configured::{DEMO_PASSWORD, check_demo, set_up};
 pub use key_file::{KeyError, KeySource};
 
+use key_file::Written;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
+use crate::login;
 use crate::migrate::{MigrateError, Migrator, describe};
 use crate::owner::{Owner, SystemTx};
 use crate::rbac::{SystemRole, seed};
@@ -145,7 +148,8 @@ pub async fn run(
         return Err(SetupError::AlreadySetUp);
     }
     Migrator::new(owner, Duration::from_secs(60)).run().await?;
-    let mut written = None;
+    login::shut_door(&owner.connect().await?).await?;
+    let mut key_file = None;
     let result = owner
         .system(async |tx| {
             // Others wait here for the winner to commit, and then find the row.
@@ -160,16 +164,23 @@ pub async fn run(
             if won == 0 {
                 return Err(SetupError::AlreadySetUp);
             }
-            let (keyring, file) = keys.load_or_create()?;
-            written = file;
+            let (keyring, written) = keys.load_or_create()?;
             let generated_password = fill(tx, clock, cost, pepper, &keyring, request).await?;
-            Ok(SetupOutcome { keyring, generated_password, key_file_written: written.is_some() })
+            // COMMIT comes next. From here on the key may be all that opens what is stored.
+            key_file = written.map(Written::keep);
+            Ok(SetupOutcome { keyring, generated_password, key_file_written: key_file.is_some() })
         })
         .await;
-    if result.is_err()
-        && let Some(file) = written
-    {
-        file.remove();
+    if let (Err(error), Some(path)) = (&result, key_file) {
+        if matches!(error, SetupError::Statement(error) if error.as_db_error().is_none()) {
+            tracing::error!(
+                file = %path.display(),
+                "the connection was lost while setup was being committed: whether it happened is not known, so that its key \
+                 file stays; ask GET /api/db/status"
+            );
+        } else {
+            key_file::remove(&path);
+        }
     }
     result
 }

@@ -52,9 +52,15 @@ fn create(options: &CreateDomain, settings: Vec<String>) -> Result<(), Failure> 
             "admin_password": made.then(|| password.expose_secret()),
         }));
     }
-    let mut text = format!("made the domain {} ({}), id {}\n\n  Admin     {}\n", domain.slug, domain.name, domain.id, new.admin_email);
+    let mut text = format!(
+        "made the domain {} ({}), id {}\n\n  Admin     {}\n",
+        domain.slug, domain.name, domain.id, new.admin_email
+    );
     if made {
-        text.push_str(&format!("  password  {}  (shown only here: keep it, and change it)\n", password.expose_secret()));
+        text.push_str(&format!(
+            "  password  {}  (shown only here: keep it, and change it)\n",
+            password.expose_secret()
+        ));
     }
     output::text(&text)
 }
@@ -63,16 +69,32 @@ fn list(Json { json }: Json, settings: Vec<String>) -> Result<(), Failure> {
     let program = Program::open(settings)?;
     let domains = block_on(async {
         require_set_up(&program).await?;
-        Ok::<_, Failure>(program.owner.system(async |tx| system_domain_list(tx).await).await?)
+        Ok::<_, Failure>(
+            program
+                .owner
+                .system(async |tx| system_domain_list(tx).await)
+                .await?,
+        )
     })?;
     if json {
         return output::json(&serde_json::json!({ "domains": domains }));
     }
     let rows = domains.into_iter().map(|domain| {
         let created_at = output::time(domain.created_at);
-        [domain.slug, domain.name, domain.status, created_at, domain.id.to_string()].map(Cell::from).into()
+        [
+            domain.slug,
+            domain.name,
+            domain.status,
+            created_at,
+            domain.id.to_string(),
+        ]
+        .map(Cell::from)
+        .into()
     });
-    output::text(&output::table(&["slug", "name", "status", "made at", "id"], rows.collect()))
+    output::text(&output::table(
+        &["slug", "name", "status", "made at", "id"],
+        rows.collect(),
+    ))
 }
 
 /// An empty database is one that is not set up, rather than one with migrations pending.

@@ -20,12 +20,18 @@ pub fn run(command: Migrate, settings: Vec<String>) -> Result<(), Failure> {
             let wait = wait.map(Duration::from_secs);
             let applied = block_on(async {
                 program.owner.reachable(wait.unwrap_or_default()).await?;
-                Ok(Migrator::new(&program.owner, wait.unwrap_or(PATIENCE)).run().await?)
+                Ok(Migrator::new(&program.owner, wait.unwrap_or(PATIENCE))
+                    .run()
+                    .await?)
             })?;
             report("applied", &applied, json)
         }
         Migrate::Revert { count, all, json } => {
-            let count = if all { MIGRATIONS.len() } else { usize::try_from(count).unwrap_or(usize::MAX) };
+            let count = if all {
+                MIGRATIONS.len()
+            } else {
+                usize::try_from(count).unwrap_or(usize::MAX)
+            };
             let reverted =
                 block_on(async { Ok(Migrator::new(&program.owner, PATIENCE).revert(count).await?) })?;
             report("reverted", &reverted, json)
@@ -48,7 +54,10 @@ fn report(verb: &str, migrations: &[Applied], Json { json }: Json) -> Result<(),
     }
     let mut text = String::new();
     for migration in migrations {
-        text.push_str(&format!("{verb} {}_{} ({} ms)\n", migration.version, migration.name, migration.duration_ms));
+        text.push_str(&format!(
+            "{verb} {}_{} ({} ms)\n",
+            migration.version, migration.name, migration.duration_ms
+        ));
     }
     match migrations.len() {
         0 if verb == "applied" => text.push_str("nothing to apply: the schema is up to date\n"),
@@ -60,7 +69,10 @@ fn report(verb: &str, migrations: &[Applied], Json { json }: Json) -> Result<(),
 
 fn table(status: &Status) -> String {
     let rows = status.migrations.iter().map(row).collect();
-    output::table(&["state", "version", "name", "applied at", "took", "by", "checksum"], rows)
+    output::table(
+        &["state", "version", "name", "applied at", "took", "by", "checksum"],
+        rows,
+    )
 }
 
 fn row(entry: &Entry) -> Vec<Cell> {
@@ -75,11 +87,20 @@ fn row(entry: &Entry) -> Vec<Cell> {
     vec![
         Cell::styled(state, Style::new().fg_color(Some(colour.into()))),
         entry.version.clone().into(),
-        if entry.name.is_empty() { "-".into() } else { entry.name.clone().into() },
+        if entry.name.is_empty() {
+            "-".into()
+        } else {
+            entry.name.clone().into()
+        },
         or_dash(entry.applied_at.map(output::time)),
         or_dash(entry.duration_ms.map(|duration| format!("{duration} ms"))),
         or_dash(entry.applied_by.clone()),
         // Enough to tell two apart; --json has all of it.
-        or_dash(entry.checksum.as_ref().map(|checksum| checksum.chars().take(12).collect())),
+        or_dash(
+            entry
+                .checksum
+                .as_ref()
+                .map(|checksum| checksum.chars().take(12).collect()),
+        ),
     ]
 }

@@ -17,7 +17,11 @@ pub fn run(options: Setup, mut settings: Vec<String>) -> Result<(), Failure> {
         ("setup.domain_name", options.domain_name),
         ("setup.demo", options.demo.then(|| "true".to_owned())),
     ];
-    settings.extend(flags.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", value?))));
+    settings.extend(
+        flags
+            .into_iter()
+            .filter_map(|(key, value)| Some(format!("{key}={}", value?))),
+    );
 
     let program = Program::open(settings)?;
     setup::check_demo(&program.config)?;
@@ -27,10 +31,12 @@ pub fn run(options: Setup, mut settings: Vec<String>) -> Result<(), Failure> {
         if runtime()?.block_on(setup::is_initialized(&program.owner))? {
             return Err(SetupError::AlreadySetUp.into());
         }
-        request.operator_password = password::ask(&format!("the platform operator {}", request.operator_email))?;
+        request.operator_password =
+            password::ask(&format!("the platform operator {}", request.operator_email))?;
     }
-    let outcome =
-        block_on(async { Ok(setup::set_up(&program.owner, &program.config, &Clock::System, &request).await?) })?;
+    let outcome = block_on(async {
+        Ok(setup::set_up(&program.owner, &program.config, &Clock::System, &request).await?)
+    })?;
     let key_file = outcome.key_file_written.then(|| {
         let source = KeySource::from_config(&program.config);
         source.path().display().to_string()
@@ -53,11 +59,17 @@ fn shown<'a>(
     outcome: &'a SetupOutcome,
 ) -> Option<&'a SecretString> {
     let demo = program.config.setup.demo && program.config.setup.operator_password.is_none();
-    outcome.generated_password.as_ref().or_else(|| request.operator_password.as_ref().filter(|_| demo))
+    outcome
+        .generated_password
+        .as_ref()
+        .or_else(|| request.operator_password.as_ref().filter(|_| demo))
 }
 
 fn domains(request: &SetupRequest) -> Vec<&str> {
-    std::iter::once(&request.domain).chain(&request.more_domains).map(|domain| domain.slug.as_str()).collect()
+    std::iter::once(&request.domain)
+        .chain(&request.more_domains)
+        .map(|domain| domain.slug.as_str())
+        .collect()
 }
 
 fn report(
@@ -66,7 +78,10 @@ fn report(
     outcome: &SetupOutcome,
     key_file: Option<&str>,
 ) -> String {
-    let mut text = format!("Plinth is set up.\n\n  operator  {}, in the domain platform\n", request.operator_email);
+    let mut text = format!(
+        "Plinth is set up.\n\n  operator  {}, in the domain platform\n",
+        request.operator_email
+    );
     if let Some(password) = shown(program, request, outcome) {
         let why = if outcome.generated_password.is_some() {
             "shown only here: keep it, and change it"
@@ -75,9 +90,15 @@ fn report(
         };
         text.push_str(&format!("  password  {}  ({why})\n", password.expose_secret()));
     }
-    text.push_str(&format!("  domain    {} ({}), its Admin is the operator\n", request.domain.slug, request.domain.name));
+    text.push_str(&format!(
+        "  domain    {} ({}), its Admin is the operator\n",
+        request.domain.slug, request.domain.name
+    ));
     for domain in &request.more_domains {
-        text.push_str(&format!("  domain    {0} ({1}), its Admin is admin@{0}.test\n", domain.slug, domain.name));
+        text.push_str(&format!(
+            "  domain    {0} ({1}), its Admin is admin@{0}.test\n",
+            domain.slug, domain.name
+        ));
     }
     if let Some(file) = key_file {
         text.push_str(&format!(

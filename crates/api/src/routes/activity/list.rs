@@ -114,6 +114,14 @@ pub(super) async fn list_activity(
             OutcomeFilter::Denied => Outcome::Denied,
         }),
     };
-    let rows = can.read("list_activity", async |tx| activity_list(tx, &filter, &page).await).await?;
-    Ok(answer::ok(&Listing::<ActivityView>::new("activity", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_activity", async |tx| {
+            activity_list(tx, &filter, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<ActivityView>::new(
+        "activity",
+        rows,
+        |row| row.id.to_string(),
+    )))
 }

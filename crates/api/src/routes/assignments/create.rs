@@ -42,7 +42,10 @@ impl AssignRole {
 impl Check for AssignRole {
     fn check(&self, check: &mut Checker) {
         if self.organization_id.is_some() && self.project_id.is_some() {
-            check.field("project_id", Err("give at most one of organization_id and project_id".to_owned()));
+            check.field(
+                "project_id",
+                Err("give at most one of organization_id and project_id".to_owned()),
+            );
         }
         check.optional("expires_at", self.expires_at.as_ref(), |time| check_expiry(*time));
     }

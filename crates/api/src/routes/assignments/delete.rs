@@ -17,6 +17,9 @@ pub(super) async fn revoke_role(
     can: Can<held::RoleAssign, InDomain>,
     Path((user, id)): Path<(UserId, AssignmentId)>,
 ) -> Result<HttpResponse, Problem> {
-    can.write("revoke_role", async |tx| assignment_delete(tx, Assigned::To(user), id).await).await?;
+    can.write("revoke_role", async |tx| {
+        assignment_delete(tx, Assigned::To(user), id).await
+    })
+    .await?;
     Ok(answer::no_content())
 }

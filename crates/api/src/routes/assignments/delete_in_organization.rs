@@ -18,6 +18,9 @@ pub(super) async fn revoke_organization_role(
     Path((id, assignment)): Path<(OrganizationId, AssignmentId)>,
 ) -> Result<HttpResponse, Problem> {
     let assigned = Assigned::In(RoleScope::Organization(id));
-    can.write("revoke_organization_role", async |tx| assignment_delete(tx, assigned, assignment).await).await?;
+    can.write("revoke_organization_role", async |tx| {
+        assignment_delete(tx, assigned, assignment).await
+    })
+    .await?;
     Ok(answer::no_content())
 }

@@ -18,6 +18,9 @@ pub(super) async fn revoke_project_role(
     Path((id, assignment)): Path<(ProjectId, AssignmentId)>,
 ) -> Result<HttpResponse, Problem> {
     let assigned = Assigned::In(RoleScope::Project(id));
-    can.write("revoke_project_role", async |tx| assignment_delete(tx, assigned, assignment).await).await?;
+    can.write("revoke_project_role", async |tx| {
+        assignment_delete(tx, assigned, assignment).await
+    })
+    .await?;
     Ok(answer::no_content())
 }

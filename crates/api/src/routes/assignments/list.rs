@@ -21,7 +21,13 @@ pub(super) async fn list_role_assignments(
 ) -> Result<HttpResponse, Problem> {
     let page = page("role_assignments", params.limit, params.cursor.as_deref())?;
     let rows = can
-        .read("list_role_assignments", async |tx| assignment_list(tx, Assigned::To(user), &page).await)
+        .read("list_role_assignments", async |tx| {
+            assignment_list(tx, Assigned::To(user), &page).await
+        })
         .await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new("role_assignments", rows, |row| row.row.id.to_string())))
+    Ok(answer::ok(&Listing::<AssignmentView>::new(
+        "role_assignments",
+        rows,
+        |row| row.row.id.to_string(),
+    )))
 }

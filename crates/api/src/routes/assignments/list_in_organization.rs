@@ -21,6 +21,14 @@ pub(super) async fn list_organization_roles(
 ) -> Result<HttpResponse, Problem> {
     let page = page("organization_roles", params.limit, params.cursor.as_deref())?;
     let assigned = Assigned::In(RoleScope::Organization(id));
-    let rows = can.read("list_organization_roles", async |tx| assignment_list(tx, assigned, &page).await).await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new("organization_roles", rows, |row| row.row.id.to_string())))
+    let rows = can
+        .read("list_organization_roles", async |tx| {
+            assignment_list(tx, assigned, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<AssignmentView>::new(
+        "organization_roles",
+        rows,
+        |row| row.row.id.to_string(),
+    )))
 }

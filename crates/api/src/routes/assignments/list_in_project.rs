@@ -21,6 +21,14 @@ pub(super) async fn list_project_roles(
 ) -> Result<HttpResponse, Problem> {
     let page = page("project_roles", params.limit, params.cursor.as_deref())?;
     let assigned = Assigned::In(RoleScope::Project(id));
-    let rows = can.read("list_project_roles", async |tx| assignment_list(tx, assigned, &page).await).await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new("project_roles", rows, |row| row.row.id.to_string())))
+    let rows = can
+        .read("list_project_roles", async |tx| {
+            assignment_list(tx, assigned, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<AssignmentView>::new(
+        "project_roles",
+        rows,
+        |row| row.row.id.to_string(),
+    )))
 }

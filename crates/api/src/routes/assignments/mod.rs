@@ -102,5 +102,9 @@ impl Check for AssignScopedRole {
 
 /// Whether it is in the future only the database clock can say; here it must be a time that the database can store.
 fn check_expiry(time: DateTime<Utc>) -> Result<(), String> {
-    if (1970..10_000).contains(&time.year()) { Ok(()) } else { Err("must be in the years 1970 to 9999".to_owned()) }
+    if (1970..10_000).contains(&time.year()) {
+        Ok(())
+    } else {
+        Err("must be in the years 1970 to 9999".to_owned())
+    }
 }

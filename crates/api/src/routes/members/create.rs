@@ -37,7 +37,11 @@ pub(super) async fn add_member(
     Body(body): Body<AddMember>,
 ) -> Result<HttpResponse, Problem> {
     let (user, role) = (UserId::new(body.user_id), RoleId::new(body.role_id));
-    let member = can.write("add_member", async |tx| member_insert(tx, organization, user, role).await).await?;
+    let member = can
+        .write("add_member", async |tx| {
+            member_insert(tx, organization, user, role).await
+        })
+        .await?;
     let location = format!("/api/v1/organizations/{organization}/members/{user}");
     Ok(answer::created(location, 1, &MemberView::from(member)))
 }

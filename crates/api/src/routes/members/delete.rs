@@ -19,6 +19,9 @@ pub(super) async fn remove_member(
     can: Can<held::MemberDelete, InOrganization>,
     Path((organization, user)): Path<(OrganizationId, UserId)>,
 ) -> Result<HttpResponse, Problem> {
-    can.write("remove_member", async |tx| member_delete(tx, organization, user).await).await?;
+    can.write("remove_member", async |tx| {
+        member_delete(tx, organization, user).await
+    })
+    .await?;
     Ok(answer::no_content())
 }

@@ -33,6 +33,12 @@ pub(super) async fn list_members(
     Params(params): Params<ListMembers>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("members", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_members", async |tx| member_list(tx, organization, &page).await).await?;
-    Ok(answer::ok(&Listing::<MemberView>::new("members", rows, |row| row.user_id.to_string())))
+    let rows = can
+        .read("list_members", async |tx| {
+            member_list(tx, organization, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<MemberView>::new("members", rows, |row| {
+        row.user_id.to_string()
+    })))
 }

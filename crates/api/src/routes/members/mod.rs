@@ -12,7 +12,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
-    config.service(list::list_members).service(create::add_member).service(delete::remove_member);
+    config
+        .service(list::list_members)
+        .service(create::add_member)
+        .service(delete::remove_member);
 }
 
 /// A member of an organization.
@@ -30,6 +33,11 @@ pub struct MemberView {
 
 impl From<Member> for MemberView {
     fn from(row: Member) -> Self {
-        Self { user_id: row.user_id.uuid(), name: row.name, email: row.email, created_at: row.created_at }
+        Self {
+            user_id: row.user_id.uuid(),
+            name: row.name,
+            email: row.email,
+            created_at: row.created_at,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/organizations/{organization_id}/projects`
+//! `GET /api/v1/projects`, `GET /api/v1/organizations/{organization_id}/projects`
 
 use actix_web::{HttpResponse, get};
 use db_core::OrganizationId;
@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::ProjectView;
 use crate::answer;
-use crate::extract::{Can, InOrganization, Listing, Params, Path, page};
+use crate::extract::{Anywhere, Can, Listing, Params, Path, page};
 use crate::problem::Problem;
 
 /// Which page.
@@ -23,18 +23,37 @@ pub struct ListProjects {
     cursor: Option<String>,
 }
 
-/// Lists projects, oldest first.
-#[utoipa::path(tag = "projects", params(("organization_id" = Uuid, Path), ListProjects), responses((status = 200, body = Listing<ProjectView>)))]
+/// Lists the projects of an organization that the caller may see, oldest first.
+#[utoipa::path(tag = "projects", params(("organization_id" = Uuid, Path), ListProjects),
+    responses((status = 200, body = Listing<ProjectView>)))]
 #[get("/organizations/{organization_id}/projects")]
-pub(super) async fn list_projects(
-    can: Can<held::ProjectRead, InOrganization>,
-    Path((parent,)): Path<(OrganizationId,)>,
+pub(super) async fn list_projects_of_organization(
+    can: Can<held::ProjectRead, Anywhere>,
+    Path((organization,)): Path<(OrganizationId,)>,
     Params(params): Params<ListProjects>,
+) -> Result<HttpResponse, Problem> {
+    list(can, Some(organization), &params).await
+}
+
+/// Lists the projects that the caller may see, oldest first.
+#[utoipa::path(tag = "projects", params(ListProjects), responses((status = 200, body = Listing<ProjectView>)))]
+#[get("/projects")]
+pub(super) async fn list_projects(
+    can: Can<held::ProjectRead, Anywhere>,
+    Params(params): Params<ListProjects>,
+) -> Result<HttpResponse, Problem> {
+    list(can, None, &params).await
+}
+
+async fn list(
+    can: Can<held::ProjectRead, Anywhere>,
+    organization: Option<OrganizationId>,
+    params: &ListProjects,
 ) -> Result<HttpResponse, Problem> {
     let page = page("projects", params.limit, params.cursor.as_deref())?;
     let rows = can
         .read("list_projects", async |tx| {
-            project_list(tx, Some(parent), &page).await
+            project_list(tx, organization, &page).await
         })
         .await?;
     Ok(answer::ok(&Listing::<ProjectView>::new(

@@ -16,6 +16,7 @@ use uuid::Uuid;
 pub(super) fn configure(config: &mut ServiceConfig) {
     config
         .service(list::list_projects)
+        .service(list::list_projects_of_organization)
         .service(create::create_project)
         .service(get::get_project)
         .service(update::update_project)

@@ -53,5 +53,9 @@ pub(super) async fn create_role(
         })
         .await?;
     let location = format!("/api/v1/roles/{}", role.role.id);
-    Ok(answer::created(location, role.role.version, &FullRoleView::from(role)))
+    Ok(answer::created(
+        location,
+        role.role.version,
+        &FullRoleView::from(role),
+    ))
 }

@@ -17,6 +17,7 @@ pub(super) async fn delete_role(
     Path((id,)): Path<(RoleId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_role", async |tx| role_delete(tx, id, version).await).await?;
+    can.write("delete_role", async |tx| role_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

@@ -30,6 +30,10 @@ pub(super) async fn list_roles(
     Params(params): Params<ListRoles>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("roles", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_roles", async |tx| role_list(tx, &page).await).await?;
-    Ok(answer::ok(&Listing::<RoleView>::new("roles", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_roles", async |tx| role_list(tx, &page).await)
+        .await?;
+    Ok(answer::ok(&Listing::<RoleView>::new("roles", rows, |row| {
+        row.id.to_string()
+    })))
 }

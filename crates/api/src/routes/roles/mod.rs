@@ -72,7 +72,10 @@ pub struct FullRoleView {
 
 impl From<FullRole> for FullRoleView {
     fn from(row: FullRole) -> Self {
-        Self { role: row.role.into(), permissions: row.permissions }
+        Self {
+            role: row.role.into(),
+            permissions: row.permissions,
+        }
     }
 }
 
@@ -81,7 +84,13 @@ const MAX_NAMES: usize = 500;
 
 fn check_permissions(names: &[String], check: &mut Checker) {
     if names.len() > MAX_NAMES {
-        check.field("permissions", Err(format!("must have at most {MAX_NAMES} names, has {}", names.len())));
+        check.field(
+            "permissions",
+            Err(format!(
+                "must have at most {MAX_NAMES} names, has {}",
+                names.len()
+            )),
+        );
         return;
     }
     for (index, name) in names.iter().enumerate() {
@@ -97,5 +106,8 @@ fn check_permissions(names: &[String], check: &mut Checker) {
 }
 
 fn permissions(names: &[String]) -> Vec<Permission> {
-    names.iter().filter_map(|name| Permission::from_name(name)).collect()
+    names
+        .iter()
+        .filter_map(|name| Permission::from_name(name))
+        .collect()
 }

@@ -24,7 +24,11 @@ pub struct PermissionView {
 
 impl From<CatalogueEntry> for PermissionView {
     fn from(row: CatalogueEntry) -> Self {
-        Self { name: row.name, description: row.description, platform: row.platform }
+        Self {
+            name: row.name,
+            description: row.description,
+            platform: row.platform,
+        }
     }
 }
 
@@ -47,7 +51,16 @@ pub(super) async fn list_permissions(
     Params(params): Params<ListPermissions>,
 ) -> Result<HttpResponse, Problem> {
     let page: PageRequest<String> = page("permissions", params.limit, params.cursor.as_deref())?;
-    let page = PageRequest { limit: page.limit, after: page.after.as_deref() };
-    let rows = can.read("list_permissions", async |tx| permission_list(tx, &page).await).await?;
-    Ok(answer::ok(&Listing::<PermissionView>::new("permissions", rows, |row| row.name.clone())))
+    let page = PageRequest {
+        limit: page.limit,
+        after: page.after.as_deref(),
+    };
+    let rows = can
+        .read("list_permissions", async |tx| permission_list(tx, &page).await)
+        .await?;
+    Ok(answer::ok(&Listing::<PermissionView>::new(
+        "permissions",
+        rows,
+        |row| row.name.clone(),
+    )))
 }

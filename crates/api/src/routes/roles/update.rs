@@ -28,7 +28,9 @@ pub struct UpdateRole {
 impl Check for UpdateRole {
     fn check(&self, check: &mut Checker) {
         check.optional("name", self.name.as_ref(), |name| text::check_line(name, 100));
-        check.optional("description", self.description.as_ref(), |text| text::check_text(text, 0, 2000));
+        check.optional("description", self.description.as_ref(), |text| {
+            text::check_text(text, 0, 2000)
+        });
         if let Some(names) = &self.permissions {
             check_permissions(names, check);
         }
@@ -50,6 +52,10 @@ pub(super) async fn update_role(
         description: body.description,
         permissions: body.permissions.as_deref().map(permissions),
     };
-    let role = can.write("update_role", async |tx| role_update(tx, id, version, &patch).await).await?;
+    let role = can
+        .write("update_role", async |tx| {
+            role_update(tx, id, version, &patch).await
+        })
+        .await?;
     Ok(answer::resource(role.role.version, &FullRoleView::from(role)))
 }

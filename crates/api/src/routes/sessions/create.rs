@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cookie;
-use crate::extract::{Body, Check, Checker, Client};
+use crate::extract::{Body, Check, Checker, Client, secret};
 use crate::problem::Problem;
 use crate::state::Worker;
 
@@ -23,6 +23,7 @@ pub struct CreateSession {
     /// E-mail address.
     email: String,
     /// Password.
+    #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
@@ -66,12 +67,7 @@ pub(super) async fn create_session(
 ) -> Result<HttpResponse, Problem> {
     let state = worker.state();
     let pool = worker.pool().await?;
-    let domain_key = body
-        .domain
-        .as_deref()
-        .or(client.host.as_deref())
-        .unwrap_or_default();
-    state.limits.check(client.ip, domain_key, &body.email)?;
+    state.limits.check_sign_in(client.ip, &body.email)?;
     let security = &state.config.security;
     let signed_in = pool
         .sign_in(

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, delete, web};
 use db_core::models::session::session_end_current;
 
 use super::cookie;
-use crate::extract::{Client, Own};
+use crate::extract::{Client, SignedIn};
 use crate::problem::Problem;
 use crate::state::Worker;
 
@@ -14,11 +14,12 @@ use crate::state::Worker;
 #[utoipa::path(tag = "sessions", responses((status = 204)))]
 #[delete("/sessions/current")]
 pub(super) async fn end_session(
-    own: Own,
+    caller: SignedIn,
     worker: web::Data<Worker>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
-    own.write("end_session", async |tx| session_end_current(tx).await)
+    caller
+        .write("end_session", async |tx| session_end_current(tx).await)
         .await?;
     Ok(HttpResponse::NoContent()
         .cookie(cookie(worker.state(), &client, "", Duration::ZERO))

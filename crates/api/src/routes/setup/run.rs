@@ -5,12 +5,12 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use db_core::models::{domain, user};
 use db_core::setup::{FirstDomain, SetupError, SetupRequest};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer;
-use crate::extract::{Body, Check, Checker};
+use crate::extract::{Body, Check, Checker, secret};
 use crate::problem::Problem;
 use crate::state::{StartError, Worker, is_setup_token};
 
@@ -44,6 +44,7 @@ pub struct SetupOperator {
     /// E-mail address.
     email: String,
     /// Password, 10 to 256 characters.
+    #[serde(deserialize_with = "secret")]
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
@@ -115,14 +116,7 @@ pub(super) async fn run_setup(
         more_domains: Vec::new(),
         via: "api",
     };
-    let outcome = state.set_up(&wanted).await.map_err(answer_failure)?;
-    if let Some(password) = outcome.generated_password {
-        tracing::warn!(
-            email = wanted.operator_email,
-            password = password.expose_secret(),
-            "the platform operator's password, shown only here: keep it, and change it"
-        );
-    }
+    state.set_up(wanted).await.map_err(answer_failure)?;
     Ok(answer::ok(&SetupDone {
         message: "Plinth is set up",
         restart_required: false,

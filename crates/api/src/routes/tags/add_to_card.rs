@@ -16,6 +16,7 @@ pub(super) async fn tag_card(
     can: Can<held::CardUpdate, InCard>,
     Path((card, tag)): Path<(CardId, TagId)>,
 ) -> Result<HttpResponse, Problem> {
-    can.write("tag_card", async |tx| card_tag_add(tx, card, tag).await).await?;
+    can.write("tag_card", async |tx| card_tag_add(tx, card, tag).await)
+        .await?;
     Ok(answer::no_content())
 }

@@ -41,7 +41,12 @@ pub(super) async fn create_tag(
 ) -> Result<HttpResponse, Problem> {
     let tag = can
         .write("create_tag", async |tx| {
-            let new = NewTag { id: tx.new_id(), project_id: project, name: &body.name, color: &body.color };
+            let new = NewTag {
+                id: tx.new_id(),
+                project_id: project,
+                name: &body.name,
+                color: &body.color,
+            };
             tag_insert(tx, &new).await
         })
         .await?;

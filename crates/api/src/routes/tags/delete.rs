@@ -17,6 +17,7 @@ pub(super) async fn delete_tag(
     Path((id,)): Path<(TagId,)>,
     IfMatch(version): IfMatch,
 ) -> Result<HttpResponse, Problem> {
-    can.write("delete_tag", async |tx| tag_delete(tx, id, version).await).await?;
+    can.write("delete_tag", async |tx| tag_delete(tx, id, version).await)
+        .await?;
     Ok(answer::no_content())
 }

@@ -33,6 +33,10 @@ pub(super) async fn list_tags(
     Params(params): Params<ListTags>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("tags", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_tags", async |tx| tag_list(tx, project, &page).await).await?;
-    Ok(answer::ok(&Listing::<TagView>::new("tags", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_tags", async |tx| tag_list(tx, project, &page).await)
+        .await?;
+    Ok(answer::ok(&Listing::<TagView>::new("tags", rows, |row| {
+        row.id.to_string()
+    })))
 }

@@ -33,6 +33,14 @@ pub(super) async fn list_tags_of_card(
     Params(params): Params<ListTagsOfCard>,
 ) -> Result<HttpResponse, Problem> {
     let page = page("tags_of_card", params.limit, params.cursor.as_deref())?;
-    let rows = can.read("list_tags_of_card", async |tx| card_tag_list(tx, card, &page).await).await?;
-    Ok(answer::ok(&Listing::<TagView>::new("tags_of_card", rows, |row| row.id.to_string())))
+    let rows = can
+        .read("list_tags_of_card", async |tx| {
+            card_tag_list(tx, card, &page).await
+        })
+        .await?;
+    Ok(answer::ok(&Listing::<TagView>::new(
+        "tags_of_card",
+        rows,
+        |row| row.id.to_string(),
+    )))
 }

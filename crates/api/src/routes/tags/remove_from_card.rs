@@ -16,6 +16,7 @@ pub(super) async fn untag_card(
     can: Can<held::CardUpdate, InCard>,
     Path((card, tag)): Path<(CardId, TagId)>,
 ) -> Result<HttpResponse, Problem> {
-    can.write("untag_card", async |tx| card_tag_remove(tx, card, tag).await).await?;
+    can.write("untag_card", async |tx| card_tag_remove(tx, card, tag).await)
+        .await?;
     Ok(answer::no_content())
 }

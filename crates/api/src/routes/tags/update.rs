@@ -40,7 +40,12 @@ pub(super) async fn update_tag(
     IfMatch(version): IfMatch,
     Body(body): Body<UpdateTag>,
 ) -> Result<HttpResponse, Problem> {
-    let patch = TagPatch { name: body.name, color: body.color };
-    let tag = can.write("update_tag", async |tx| tag_update(tx, id, version, &patch).await).await?;
+    let patch = TagPatch {
+        name: body.name,
+        color: body.color,
+    };
+    let tag = can
+        .write("update_tag", async |tx| tag_update(tx, id, version, &patch).await)
+        .await?;
     Ok(answer::resource(tag.version, &TagView::from(tag)))
 }

@@ -1,0 +1,64 @@
+//! `POST /api/v1/users`
+
+use actix_web::{HttpResponse, post};
+use db_core::models::text::check_name;
+use db_core::models::user::{NewUser, check_email, check_password, user_insert};
+use db_core::rbac::held;
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::UserView;
+use crate::answer;
+use crate::extract::{Body, Can, Check, Checker, InDomain, secret};
+use crate::problem::Problem;
+
+/// An account to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateUser {
+    /// E-mail address; kept in lower case.
+    email: String,
+    /// Name shown to people.
+    name: String,
+    /// Password, 10 to 256 characters.
+    #[serde(deserialize_with = "secret")]
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+impl Check for CreateUser {
+    fn check(&self, check: &mut Checker) {
+        check.field("email", check_email(&self.email));
+        check.field("name", check_name(&self.name));
+        check.field("password", check_password(&self.password));
+    }
+}
+
+/// Makes an account. It has no role yet.
+#[utoipa::path(tag = "users", request_body = CreateUser, responses((status = 201, body = UserView)))]
+#[post("/users")]
+pub(super) async fn create_user(
+    can: Can<held::UserCreate, InDomain>,
+    Body(body): Body<CreateUser>,
+) -> Result<HttpResponse, Problem> {
+    let passwords = can.pool().passwords();
+    let password = passwords.hash(&body.password)?;
+    let _turn = passwords.turn().await?;
+    let user = can
+        .write("create_user", async |tx| {
+            let new = NewUser {
+                id: tx.new_id(),
+                email: &body.email,
+                name: &body.name,
+                password: &password,
+            };
+            user_insert(tx, &new).await
+        })
+        .await?;
+    Ok(answer::created(
+        format!("/api/v1/users/{}", user.id),
+        user.version,
+        &UserView::from(user),
+    ))
+}
