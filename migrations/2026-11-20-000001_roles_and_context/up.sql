@@ -6,19 +6,30 @@ CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
 
 DO $roles$
 BEGIN
-    -- Two databases may be migrated at once: the loser of the race finds the role made.
+    -- Two databases may be migrated at once: the loser of the race finds the role made. Where the owner may not make roles,
+    -- an administrator has made both.
     BEGIN
-        CREATE ROLE plinth_app NOLOGIN;
+        IF to_regrole('plinth_app') IS NULL THEN
+            CREATE ROLE plinth_app NOLOGIN;
+        END IF;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END;
     BEGIN
-        CREATE ROLE plinth_system NOLOGIN;
+        IF to_regrole('plinth_system') IS NULL THEN
+            CREATE ROLE plinth_system NOLOGIN;
+        END IF;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END;
-    -- The owner acts as plinth_system with SET LOCAL ROLE; a superuser may do so anyway.
-    IF NOT pg_has_role(current_user, 'plinth_system', 'MEMBER') THEN
+    -- The owner acts as plinth_system with SET LOCAL ROLE. Granted even to a member: from PostgreSQL 16 on, whoever made
+    -- a role is its administrator, but may not act as it.
+    BEGIN
         GRANT plinth_system TO CURRENT_USER;
-    END IF;
+    EXCEPTION WHEN insufficient_privilege THEN
+        -- An administrator has granted it, or is asked for it now.
+        IF NOT pg_has_role(current_user, 'plinth_system', 'MEMBER') THEN
+            RAISE;
+        END IF;
+    END;
 END
 $roles$;
 

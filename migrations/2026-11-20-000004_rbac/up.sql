@@ -35,11 +35,12 @@ COMMENT ON COLUMN role_permissions.role_id IS 'Role that gives the permission.';
 COMMENT ON COLUMN role_permissions.permission IS 'Permission that is given.';
 CREATE INDEX role_permissions_permission_idx ON role_permissions (permission);
 
--- System roles are readable by every domain; a domain writes its own only.
+-- System roles are readable by every domain, and written by none, the platform domain included; a domain writes its own.
 ALTER TABLE roles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE roles FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON roles TO plinth_app
-    USING (domain_id = (SELECT current_domain_id())) WITH CHECK (domain_id = (SELECT current_domain_id()));
+    USING (domain_id = (SELECT current_domain_id()) AND domain_id <> platform_domain_id())
+    WITH CHECK (domain_id = (SELECT current_domain_id()) AND domain_id <> platform_domain_id());
 CREATE POLICY shared ON roles FOR SELECT TO plinth_app
     USING (domain_id = platform_domain_id() AND (SELECT current_domain_id()) IS NOT NULL);
 CREATE POLICY system ON roles TO plinth_system USING (true) WITH CHECK (true);
@@ -49,7 +50,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON roles TO plinth_system;
 ALTER TABLE role_permissions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE role_permissions FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON role_permissions TO plinth_app
-    USING (domain_id = (SELECT current_domain_id())) WITH CHECK (domain_id = (SELECT current_domain_id()));
+    USING (domain_id = (SELECT current_domain_id()) AND domain_id <> platform_domain_id())
+    WITH CHECK (domain_id = (SELECT current_domain_id()) AND domain_id <> platform_domain_id());
 CREATE POLICY shared ON role_permissions FOR SELECT TO plinth_app
     USING (domain_id = platform_domain_id() AND (SELECT current_domain_id()) IS NOT NULL);
 CREATE POLICY system ON role_permissions TO plinth_system USING (true) WITH CHECK (true);

@@ -7,6 +7,7 @@
 pub mod answer;
 mod deadline;
 pub mod extract;
+mod gate;
 mod limits;
 pub mod openapi;
 pub mod problem;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
-use actix_web::dev::{ResourceDef, Server};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ResourceDef, Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use telemetry::MetricsHandle;
@@ -33,34 +34,48 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
     let (bind, workers) = (server.bind, state.workers());
     let (header_timeout, keep_alive, grace) =
         (server.header_timeout, server.keep_alive, server.shutdown_grace);
-    let request_timeout = server.request_timeout;
-    let http = HttpServer::new(move || {
-        let (app, document) = App::new()
-            .into_utoipa_app()
-            .openapi(Document::openapi())
-            .app_data(web::Data::new(Worker::new(Arc::clone(&state))))
-            .service(utoipa_actix_web::scope("/api/v1").configure(routes::v1))
-            .configure(routes::root)
-            .split_for_parts();
-        app.service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)))
-            .service(web::redirect("/docs", "/docs/"))
-            .default_service(web::to(unknown))
-            .wrap(Compress::default())
-            .wrap(from_fn(move |request, next| {
-                crate::deadline::middleware(request_timeout, request, next)
-            }))
-            .wrap(from_fn(request_id::middleware))
-    })
-    .workers(workers)
-    .client_request_timeout(header_timeout)
-    .keep_alive(keep_alive)
-    .shutdown_timeout(grace.as_secs())
-    .bind(bind)?;
+    let http = HttpServer::new(move || app(Arc::clone(&state)))
+        .workers(workers)
+        .client_request_timeout(header_timeout)
+        .keep_alive(keep_alive)
+        .shutdown_timeout(grace.as_secs())
+        .bind(bind)?;
     let address = http.addrs().first().copied().unwrap_or(bind);
     Ok(Listening {
         server: http.run(),
         address,
     })
+}
+
+/// What each worker serves: all routes, and what wraps them.
+pub fn app(
+    state: Arc<AppState>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let request_timeout = state.config.server.request_timeout;
+    let (app, document) = App::new()
+        .into_utoipa_app()
+        .openapi(Document::openapi())
+        .app_data(web::Data::new(Worker::new(state)))
+        .service(utoipa_actix_web::scope("/api/v1").configure(routes::v1))
+        .configure(routes::root)
+        .split_for_parts();
+    app.service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)))
+        .service(web::redirect("/docs", "/docs/"))
+        .default_service(web::to(unknown))
+        .wrap(from_fn(crate::gate::middleware))
+        .wrap(Compress::default())
+        .wrap(from_fn(move |request, next| {
+            crate::deadline::middleware(request_timeout, request, next)
+        }))
+        .wrap(from_fn(request_id::middleware))
 }
 
 /// Binds the metrics.
@@ -96,22 +111,29 @@ pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Liste
 async fn unknown(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let path = request.path();
     tracing::debug!(path, "no such route");
-    let known = METHODS.iter().find(|(pattern, _)| pattern.is_match(path));
-    Err(known.map_or_else(Problem::not_found, |(_, methods)| {
-        Problem::method_not_allowed(methods)
-    }))
+    let mut methods: Vec<&str> = Vec::new();
+    for (_, own) in METHODS.iter().filter(|(pattern, _)| pattern.is_match(path)) {
+        methods.extend(own);
+    }
+    let mut seen = std::collections::HashSet::new();
+    methods.retain(|method| seen.insert(*method));
+    Err(if methods.is_empty() {
+        Problem::not_found()
+    } else {
+        Problem::method_not_allowed(&methods.join(", "))
+    })
 }
 
 /// The paths of the document, each with what goes into `Allow`.
-static METHODS: LazyLock<Vec<(ResourceDef, String)>> = LazyLock::new(|| {
+static METHODS: LazyLock<Vec<(ResourceDef, Vec<&str>)>> = LazyLock::new(|| {
     let mut methods: Vec<_> = openapi::document()
         .paths
         .paths
         .into_iter()
-        .map(|(path, item)| (ResourceDef::new(path), openapi::methods(&item).join(", ")))
+        .map(|(path, item)| (ResourceDef::new(path), openapi::methods(&item)))
         .collect();
-    for path in ["/openapi.json", "/docs/{file}*"] {
-        methods.push((ResourceDef::new(path), "GET, HEAD".to_owned()));
+    for path in ["/openapi.json", "/docs", "/docs/{file:.*}"] {
+        methods.push((ResourceDef::new(path), vec!["GET", "HEAD"]));
     }
     methods
 });

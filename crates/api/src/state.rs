@@ -90,14 +90,11 @@ impl StartError {
     /// Whether waiting may help: the database is away, and nothing is wrong with it that a person must mend.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(error)
-            | Self::Open(OpenError::Connect(error))
-            | Self::Migrate(MigrateError::Connect(error))
-            | Self::Setup(SetupError::Connect(error) | SetupError::Migrate(MigrateError::Connect(error))) => {
-                error.is_transient()
-            }
-            Self::Migrate(MigrateError::Locked { .. }) => true,
-            _ => false,
+            Self::Connect(error) => error.is_transient(),
+            Self::Open(error) => error.is_transient(),
+            Self::Migrate(error) => error.is_transient(),
+            Self::Setup(error) => error.is_transient(),
+            Self::Key(_) => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use pg_connect::{ConnectError, ConnectOptions, Connector};
 use crate::access::VerifiedKey;
 use crate::clock::Clock;
 use crate::login::{self, AppLogin};
-use crate::migrate::MigrateError;
+use crate::migrate::{MigrateError, connection_lost};
 use crate::owner::Owner;
 use crate::pool::{self, ConnectionFailure, PoolSettings};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -71,6 +71,18 @@ pub enum OpenError {
     /// Encryption does not do what it must.
     #[error("the encryption self-test failed: {0}")]
     SelfTest(String),
+}
+
+impl OpenError {
+    /// Whether waiting may help: the database is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) | Self::Pool(ConnectionFailure::Connect(error)) => error.is_transient(),
+            Self::Migrate(error) => error.is_transient(),
+            Self::Statement(error) => connection_lost(error),
+            _ => false,
+        }
+    }
 }
 
 impl Db {

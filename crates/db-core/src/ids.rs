@@ -99,4 +99,5 @@ ids! {
 }
 
 /// The reserved domain of the installation itself; `platform_domain_id()` in SQL.
-pub const PLATFORM_DOMAIN: DomainId = DomainId::new(Uuid::from_u128(0x00000000_0000_7000_8000_000000000000));
+pub const PLATFORM_DOMAIN: DomainId =
+    DomainId::new(Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000));

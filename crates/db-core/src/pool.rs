@@ -1,8 +1,9 @@
 //! Connections as the app role. The pool is private to this crate: the way to a connection is a tenant transaction.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use bb8::PooledConnection;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::PoolableConnection as _;
 use pg_connect::Connector;
@@ -16,11 +17,33 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(crate) struct Manager {
     connector: Arc<Connector>,
+    away: Away,
+}
+
+/// Since when the database has not let anybody in; `None` while it does.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Away(Arc<Mutex<Option<Instant>>>);
+
+impl Away {
+    fn set(&self, away: bool) {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = away.then(|| since.unwrap_or_else(Instant::now));
+    }
+
+    /// How long a connection is worth waiting for: the whole limit through a restart, and hardly at all in an outage that has
+    /// lasted longer. Requests would only pile up behind one another.
+    fn patience(&self, limit: Duration) -> Duration {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match since {
+            Some(since) if since.elapsed() > limit => limit.min(PAUSE * 2),
+            _ => limit,
+        }
+    }
 }
 
 impl Manager {
-    pub(crate) fn new(connector: Arc<Connector>) -> Self {
-        Self { connector }
+    pub(crate) fn new(connector: Arc<Connector>, away: Away) -> Self {
+        Self { connector, away }
     }
 }
 
@@ -72,6 +95,7 @@ impl bb8::ManageConnection for Manager {
         loop {
             match open(&self.connector).await {
                 Err(ConnectionFailure::Connect(error)) if error.is_transient() => {
+                    self.away.set(true);
                     failures += 1;
                     // The first, second, fourth, …: an outage is to be seen in the log, not to fill it.
                     if failures.is_power_of_two() {
@@ -79,7 +103,10 @@ impl bb8::ManageConnection for Manager {
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
-                result => return result,
+                result => {
+                    self.away.set(false);
+                    return result;
+                }
             }
         }
     }
@@ -126,8 +153,30 @@ pub(crate) struct PoolSettings {
 }
 
 /// A pool that opens its connections when they are wanted, on the runtime of the task that wants them.
-pub(crate) fn build(connector: Arc<Connector>, settings: PoolSettings) -> bb8::Pool<Manager> {
-    bb8::Pool::builder()
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    pool: bb8::Pool<Manager>,
+    limit: Duration,
+    away: Away,
+}
+
+impl Connections {
+    /// A connection, in time.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn get(&self) -> Result<PooledConnection<'_, Manager>> {
+        tokio::time::timeout(self.away.patience(self.limit), self.pool.get())
+            .await
+            .unwrap_or(Err(bb8::RunError::TimedOut))
+            .map_err(Error::from)
+    }
+}
+
+/// See [`Connections`].
+pub(crate) fn build(connector: Arc<Connector>, settings: PoolSettings) -> Connections {
+    let away = Away::default();
+    let pool = bb8::Pool::builder()
         .max_size(settings.size.max(1))
         .connection_timeout(settings.acquire_timeout)
         .max_lifetime(Some(settings.connection_lifetime))
@@ -135,7 +184,12 @@ pub(crate) fn build(connector: Arc<Connector>, settings: PoolSettings) -> bb8::P
         // The manager does so itself: bb8's growing pauses would outlast the outage by seconds.
         .retry_connection(false)
         .error_sink(Box::new(LogFailures))
-        .build_unchecked(Manager::new(connector))
+        .build_unchecked(Manager::new(connector, away.clone()));
+    Connections {
+        pool,
+        limit: settings.acquire_timeout,
+        away,
+    }
 }
 
 impl From<bb8::RunError<ConnectionFailure>> for Error {

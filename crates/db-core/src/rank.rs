@@ -29,10 +29,7 @@ pub(crate) fn between(low: Option<&str>, high: Option<&str>) -> Option<String> {
                 // The integer alone comes before the integer with a fraction.
                 return Some(integer.to_owned());
             }
-            match decrement(integer) {
-                Some(previous) => Some(previous),
-                None => None,
-            }
+            decrement(integer)
         }
         (Some(low), Some(high)) if low < high => {
             let (low_integer, low_fraction) = split(low)?;
@@ -97,7 +94,8 @@ fn increment(integer: &str) -> Option<String> {
     match head {
         b'Z' => Some(FIRST.to_owned()),
         b'z' => None,
-        b'a'..b'z' => {
+        // 'z' has its own arm above.
+        b'a'..=b'y' => {
             digits.push(b'0');
             join(head + 1, &digits)
         }

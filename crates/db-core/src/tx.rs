@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::db::Shared;
 use crate::error::{Error, Result};
 use crate::models::activity::{Activity, ActivityRow};
-use crate::pool::Manager;
+use crate::pool::Connections;
 
 /// How often a transaction is tried: a second time after a lost connection, serialization failure or deadlock, and once
 /// more.
@@ -38,7 +38,7 @@ const ATTEMPTS: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct Pool {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) connections: bb8::Pool<Manager>,
+    pub(crate) connections: Connections,
 }
 
 /// Proof of being inside a tenant transaction; what queries take.
@@ -201,7 +201,7 @@ impl Pool {
     async fn try_read<T>(&self, begin: &str, closure: &impl AsyncFn(&Tx<'_>) -> Result<T>) -> Attempt<T> {
         let mut pooled = match self.connections.get().await {
             Ok(pooled) => pooled,
-            Err(error) => return Attempt::Done(Err(error.into())),
+            Err(error) => return Attempt::Done(Err(error)),
         };
         mark_busy(&mut pooled);
         let conn: &AsyncPgConnection = &pooled;
@@ -228,7 +228,7 @@ impl Pool {
     ) -> Attempt<T> {
         let mut pooled = match self.connections.get().await {
             Ok(pooled) => pooled,
-            Err(error) => return Attempt::Done(Err(error.into())),
+            Err(error) => return Attempt::Done(Err(error)),
         };
         mark_busy(&mut pooled);
         let conn: &AsyncPgConnection = &pooled;

@@ -61,10 +61,6 @@ impl Answer {
 
 impl Actor {
     /// Somebody without a credential. `base` is such as `http://127.0.0.1:8080`.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the tests' client is made"
-    )]
     pub fn anonymous(base: &str) -> Self {
         // reqwest asks for a provider of cryptography even where it speaks plain HTTP.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -17,8 +17,8 @@ mod turn_proxy;
 mod world;
 
 pub use actor::{Actor, Answer};
-pub use reqwest::Method;
 pub use database::TestDatabase;
+pub use reqwest::Method;
 pub use schema_rs::schema_rs;
 pub use server::{ServerAddress, TEMPLATE, build_template, test_server};
 pub use turn_proxy::TurnProxy;

@@ -154,7 +154,14 @@ impl World {
             .execute(
                 "INSERT INTO api_keys (domain_id, id, user_id, name, secret_hash, last_four, permissions)
                  VALUES ($1, $2, $3, 'Key', crypt($4, gen_salt('bf', 4)), $5, $6)",
-                &[&domain, &token.id.uuid(), &user, &token.proof(), &token.last_four(), &permissions],
+                &[
+                    &domain,
+                    &token.id.uuid(),
+                    &user,
+                    &token.proof(),
+                    &token.last_four(),
+                    &permissions,
+                ],
             )
             .await
             .unwrap();
@@ -191,16 +198,42 @@ impl World {
     /// One of everything in a domain, by the names that paths and bodies use.
     pub async fn fixture(&self, slug: &str) -> BTreeMap<&'static str, Uuid> {
         const NAMES: [&str; 21] = [
-            "organization_id", "project_id", "board_id", "column_id", "card_id", "tag_id", "user_id", "session_id",
-            "api_key_id", "role_id", "assignment_id", "other_card_id", "other_column_id", "empty_organization_id",
-            "empty_project_id", "empty_board_id", "empty_column_id", "organization_assignment_id",
-            "project_assignment_id", "other_user_id",
+            "organization_id",
+            "project_id",
+            "board_id",
+            "column_id",
+            "card_id",
+            "tag_id",
+            "user_id",
+            "session_id",
+            "api_key_id",
+            "role_id",
+            "assignment_id",
+            "other_card_id",
+            "other_column_id",
+            "empty_organization_id",
+            "empty_project_id",
+            "empty_board_id",
+            "empty_column_id",
+            "organization_assignment_id",
+            "project_assignment_id",
+            "other_user_id",
             "spare_domain_id",
         ];
-        let mut ids: BTreeMap<&'static str, Uuid> = NAMES.into_iter().map(|name| (name, Clock::System.uuid())).collect();
+        let mut ids: BTreeMap<&'static str, Uuid> = NAMES
+            .into_iter()
+            .map(|name| (name, Clock::System.uuid()))
+            .collect();
         let domain = self.domain(slug).await;
         ids.insert("domain_id", domain);
-        let unique: String = ids["project_id"].simple().to_string().to_uppercase().chars().rev().take(7).collect();
+        let unique: String = ids["project_id"]
+            .simple()
+            .to_string()
+            .to_uppercase()
+            .chars()
+            .rev()
+            .take(7)
+            .collect();
         let low = unique.to_lowercase();
         let template = "
             INSERT INTO domains (id, slug, name) VALUES ({spare_domain_id}, 'spare-{low}', 'Spare');
@@ -236,7 +269,10 @@ impl World {
                 ({domain_id}, {assignment_id}, {user_id}, platform_domain_id(), {viewer}, NULL, NULL),
                 ({domain_id}, {organization_assignment_id}, {user_id}, platform_domain_id(), {viewer}, {organization_id}, NULL),
                 ({domain_id}, {project_assignment_id}, {user_id}, platform_domain_id(), {viewer}, NULL, {project_id});";
-        let mut sql = template.replace("{low}", &low).replace("{unique}", &unique).replace("{slug}", slug);
+        let mut sql = template
+            .replace("{low}", &low)
+            .replace("{unique}", &unique)
+            .replace("{slug}", slug);
         sql = sql.replace("{viewer}", &format!("'{}'::uuid", SystemRole::Viewer.id()));
         for (name, id) in &ids {
             sql = sql.replace(&format!("{{{name}}}"), &format!("'{id}'::uuid"));

@@ -64,7 +64,7 @@ impl<T: DeserializeOwned + Check + 'static> FromRequest for Body<T> {
             .headers()
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| is_json(value));
+            .is_some_and(is_json);
         Box::pin(async move {
             if !is_json {
                 return Err(Problem::new(

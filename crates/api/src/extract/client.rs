@@ -35,9 +35,7 @@ impl Client {
             .filter(|_| trusted)
             .and_then(|list| list.rsplit(',').next())
             .and_then(|ip| ip.trim().parse().ok());
-        let host = header("host")
-            .or_else(|| request.uri().host())
-            .map(|host| bare_host(host));
+        let host = header("host").or_else(|| request.uri().host()).map(bare_host);
         Self {
             ip: forwarded.or(peer).map(|ip: IpAddr| ip.to_canonical()),
             host,

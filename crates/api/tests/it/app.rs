@@ -13,8 +13,15 @@ use test_support::{ACME, Actor, GLOBEX, TestDatabase, World};
 
 /// A server, its database, and ways to speak to both.
 pub struct TestApp {
+    // First: it is dropped first, and must be gone before its database is.
+    _server: Server,
     pub db: TestDatabase,
     pub world: World,
+    pub base: String,
+}
+
+/// A server alone, for tests that need two, or a database of another kind.
+pub struct Server {
     pub base: String,
     pub state: Arc<AppState>,
     handle: ServerHandle,
@@ -38,30 +45,16 @@ impl TestApp {
     /// The same before a database of the test's choice, with a changed configuration.
     pub async fn start_with(db: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = db.config();
-        config.server.bind = "127.0.0.1:0".parse().unwrap();
-        config.server.workers = 2;
         config.security.login_rate_per_address = 10_000;
         config.security.login_rate_per_account = 10_000;
         change(&mut config);
-        let (sender, receiver) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                let state = api::start::app_state(config, Clock::System).await.unwrap();
-                let listening = api::server::api(state.clone()).unwrap();
-                let base = format!("http://{}", listening.address);
-                sender.send((base, state, listening.server.handle())).unwrap();
-                listening.server.await.unwrap();
-            });
-        });
-        let (base, state, handle) = receiver.recv().expect("the server did not start");
+        let server = Server::start(config);
         let world = World::new(db.superuser().await);
         Self {
+            base: server.base.clone(),
+            _server: server,
             db,
             world,
-            base,
-            state,
-            handle,
-            thread: Some(thread),
         }
     }
 
@@ -191,7 +184,48 @@ pub async fn make(actor: &Actor, path: &str, body: Value) -> String {
         .to_owned()
 }
 
-impl Drop for TestApp {
+impl Server {
+    /// Returns when it listens: on a port that the system chose, with two workers.
+    pub fn start(mut config: Config) -> Self {
+        log_to_stderr();
+        config.server.bind = "127.0.0.1:0".parse().unwrap();
+        config.server.workers = 2;
+        let (sender, receiver) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let state = api::start::app_state(config, Clock::System).await.unwrap();
+                let listening = api::server::api(state.clone()).unwrap();
+                let base = format!("http://{}", listening.address);
+                sender.send((base, state, listening.server.handle())).unwrap();
+                listening.server.await.unwrap();
+            });
+        });
+        let (base, state, handle) = receiver.recv().expect("the server did not start");
+        Self {
+            base,
+            state,
+            handle,
+            thread: Some(thread),
+        }
+    }
+}
+
+/// What the server has to say, once for each process: shown when a test fails.
+fn log_to_stderr() {
+    static LOG: std::sync::OnceLock<Option<telemetry::Guard>> = std::sync::OnceLock::new();
+    LOG.get_or_init(|| {
+        telemetry::init(&telemetry::TelemetryConfig {
+            service_name: "tests".to_owned(),
+            filter: "warn".to_owned(),
+            format: telemetry::Format::Text,
+            otlp_endpoint: None,
+            sample_ratio: 0.0,
+        })
+        .ok()
+    });
+}
+
+impl Drop for Server {
     fn drop(&mut self) {
         // The future only carries the wish; the server's own thread carries it out.
         let stop = self.handle.stop(false);

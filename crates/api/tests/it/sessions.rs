@@ -207,24 +207,27 @@ async fn an_api_key_is_no_session() {
     let listed = admin.actor.get(SESSIONS).await.expect(200);
     let own = format!("{SESSIONS}/{}", id(&listed["items"][0]));
     let password = json!({"old_password": PASSWORD, "new_password": NEW});
-    for key in [whole, api_key(&app, admin.id, &["card:read"]).await] {
+    let keys = [whole, api_key(&app, admin.id, &["card:read"]).await];
+    for key in &keys {
         refused(
             &app,
-            &key,
+            key,
             "POST",
             "/api/v1/me/password",
             Some(password.clone()),
             "own",
         )
         .await;
-        refused(&app, &key, "GET", SESSIONS, None, "own").await;
-        refused(&app, &key, "DELETE", &own, None, "own").await;
-        refused(&app, &key, "DELETE", "/api/v1/sessions/current", None, "own").await;
-        app.world
-            .client()
-            .execute("UPDATE api_keys SET revoked_at = now()", &[])
-            .await
-            .unwrap();
+        refused(&app, key, "GET", SESSIONS, None, "own").await;
+        refused(&app, key, "DELETE", &own, None, "own").await;
+        refused(&app, key, "DELETE", "/api/v1/sessions/current", None, "own").await;
+    }
+    app.world
+        .client()
+        .execute("UPDATE api_keys SET revoked_at = now()", &[])
+        .await
+        .unwrap();
+    for key in &keys {
         assert_eq!(key.get(SESSIONS).await.problem(401), "unauthenticated");
     }
     admin.actor.get("/api/v1/me").await.expect(200);

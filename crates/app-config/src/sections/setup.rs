@@ -20,7 +20,7 @@ pub struct SetupConfig {
     pub domain_slug: Option<String>,
     /// Name of the first domain: `PLINTH_SETUP_DOMAIN_NAME`; setup's default is made from the slug.
     pub domain_name: Option<String>,
-    /// Make two demo domains with users, boards and cards: `PLINTH_SETUP_DEMO`, default false.
+    /// Make two demo domains, acme and globex, each with an Admin: `PLINTH_SETUP_DEMO`, default false.
     pub demo: bool,
 }
 

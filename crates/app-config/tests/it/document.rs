@@ -33,7 +33,13 @@ fn documented() -> BTreeMap<String, Documented> {
             finished = true;
             let default = (!name.starts_with('#')).then(|| value.to_owned());
             let key = format!("{section}.{}", name.trim_start_matches('#'));
-            found.insert(key, Documented { meaning: meaning(&comment.join(" ")), default });
+            found.insert(
+                key,
+                Documented {
+                    meaning: meaning(&comment.join(" ")),
+                    default,
+                },
+            );
         }
     }
     found
@@ -59,14 +65,25 @@ fn row(setting: &Setting, documented: &Documented) -> String {
     for name in setting.fallback {
         names.push(format!("else `{name}`"));
     }
-    let accepts = match setting.kind {
-        Kind::Integer { .. } | Kind::OneOf(_) | Kind::Ratio => format!("{}.", setting.kind.accepts()),
+    // What the comment says already is not said twice.
+    let range = match setting.kind {
+        Kind::Integer { min, max } if max >= u64::from(u32::MAX) => format!("At least {min}."),
+        Kind::Integer { min, max } => format!("{min} to {max}."),
         _ => String::new(),
     };
+    let said = documented.meaning.contains(range.trim_end_matches('.'));
+    let accepts = if said { String::new() } else { range };
     let key = setting.key.split_once('.').unwrap().1;
-    let default = documented.default.as_ref().map_or("none".to_owned(), |value| format!("`{value}`"));
+    let default = documented
+        .default
+        .as_ref()
+        .map_or("none".to_owned(), |value| format!("`{value}`"));
     let meaning = format!("{} {}", documented.meaning, accepts);
-    format!("| `{key}` | {} | {default} | {} |\n", names.join(", "), meaning.trim().replace('|', "\\|"))
+    format!(
+        "| `{key}` | {} | {default} | {} |\n",
+        names.join(", "),
+        meaning.trim().replace('|', "\\|")
+    )
 }
 
 fn tables() -> String {
@@ -76,26 +93,40 @@ fn tables() -> String {
     for setting in SETTINGS {
         let section = setting.key.split_once('.').unwrap().0;
         if section != last {
-            let _ = write!(text, "\n### `[{section}]`\n\n| setting | variables | default | meaning |\n|---|---|---|---|\n");
+            let _ = write!(
+                text,
+                "\n### `[{section}]`\n\n| setting | variables | default | meaning |\n|---|---|---|---|\n"
+            );
             last = section;
         }
-        text.push_str(&row(setting, &documented[setting.key]));
+        let said = documented
+            .get(setting.key)
+            .expect("every setting is in the default file");
+        text.push_str(&row(setting, said));
     }
     text.push('\n');
     text
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "make update says through the environment that the file is to be written")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "make update says through the environment that the file is to be written"
+)]
 fn the_document_lists_the_settings_there_are() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
     let committed = std::fs::read_to_string(path).unwrap();
-    let (head, rest) = committed.split_once(BEGIN).expect("the mark where the tables begin");
+    let (head, rest) = committed
+        .split_once(BEGIN)
+        .expect("the mark where the tables begin");
     let (_, tail) = rest.split_once(END).expect("the mark where the tables end");
     let generated = format!("{head}{BEGIN}\n{}{END}{tail}", tables());
     if std::env::var_os("PLINTH_TEST_UPDATE").is_some() {
         std::fs::write(path, &generated).unwrap();
         return;
     }
-    assert!(committed == generated, "docs/CONFIGURATION.md is out of step: run make update");
+    assert!(
+        committed == generated,
+        "docs/CONFIGURATION.md is out of step: run make update"
+    );
 }

@@ -79,6 +79,16 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
+    /// Whether waiting may help: the database is away, or another process migrates.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_transient(),
+            Self::History(error) => connection_lost(error),
+            Self::Locked { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Exit code of `plinth-ops migrate`; listed in docs/OPERATIONS.md.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -108,4 +118,13 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         }
     }
     text
+}
+
+/// Whether the statement failed because the server went away under it: connection lost, shut down, starting up.
+pub(crate) fn connection_lost(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        // 57P01 to 57P03, and class 08, which PgBouncer uses too.
+        Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
+        None => error.is_closed() || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>()),
+    }
 }

@@ -11,7 +11,7 @@ mod requirements;
 mod run;
 
 pub use error::MigrateError;
-pub(crate) use error::describe;
+pub(crate) use error::{connection_lost, describe};
 pub use history::{Entry, State, Status};
 pub use run::{Applied, Migrator};
 

@@ -129,15 +129,18 @@ pub async fn domain_current(tx: &Tx<'_>) -> Result<Domain> {
         .or_not_found("domain")
 }
 
-diesel::define_sql_function! {
-    /// Makes a domain with its first Admin; see the migration `enter`.
-    fn domain_create(
-        id: diesel::sql_types::Uuid, slug: diesel::sql_types::Text, name: diesel::sql_types::Text,
-        admin_id: diesel::sql_types::Uuid, admin_email: diesel::sql_types::Text, admin_name: diesel::sql_types::Text,
-        admin_proof: diesel::sql_types::Text, pepper_id: diesel::sql_types::Int4, cost: diesel::sql_types::Int4,
-        assignment_id: diesel::sql_types::Uuid, activity_id: diesel::sql_types::Uuid,
-        admin_role: diesel::sql_types::Uuid,
-    );
+#[expect(clippy::too_many_arguments, reason = "one SQL function that makes four rows")]
+mod sql {
+    diesel::define_sql_function! {
+        /// Makes a domain with its first Admin; see the migration `enter`.
+        fn domain_create(
+            id: diesel::sql_types::Uuid, slug: diesel::sql_types::Text, name: diesel::sql_types::Text,
+            admin_id: diesel::sql_types::Uuid, admin_email: diesel::sql_types::Text, admin_name: diesel::sql_types::Text,
+            admin_proof: diesel::sql_types::Text, pepper_id: diesel::sql_types::Int4, cost: diesel::sql_types::Int4,
+            assignment_id: diesel::sql_types::Uuid, activity_id: diesel::sql_types::Uuid,
+            admin_role: diesel::sql_types::Uuid,
+        );
+    }
 }
 
 /// Makes a domain with its first Admin. From the platform domain only.
@@ -147,7 +150,7 @@ diesel::define_sql_function! {
 pub async fn domain_insert(tx: &WriteTx<'_>, new: &NewDomain<'_>) -> Result<Domain> {
     let id: DomainId = tx.new_id();
     let proof: &SecretString = &new.admin_password.proof;
-    diesel::select(domain_create(
+    diesel::select(sql::domain_create(
         id,
         new.slug,
         new.name,

@@ -159,6 +159,16 @@ pub async fn role_insert(tx: &WriteTx<'_>, new: &NewRole<'_>) -> Result<FullRole
     check_name_free(new.name)?;
     let names = names_of(new.permissions)?;
     require_held(tx, &names, RoleScope::Domain, Lasting::Now).await?;
+    let on_platform: bool =
+        diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>("current_domain_id() = platform_domain_id()"))
+            .get_result(&mut tx.conn())
+            .await?;
+    if on_platform {
+        return Err(Error::conflict(
+            "platform_roles_fixed",
+            "the platform domain has the system roles alone: every domain would see and could use another one",
+        ));
+    }
     let role: Role = Cached(
         diesel::insert_into(roles::table)
             .values((
@@ -176,12 +186,6 @@ pub async fn role_insert(tx: &WriteTx<'_>, new: &NewRole<'_>) -> Result<FullRole
         "name_taken",
         format!("there is a role {:?} already", new.name),
     )?;
-    if role.is_system() {
-        return Err(Error::conflict(
-            "platform_roles_fixed",
-            "the platform domain has the system roles alone: every domain would see and could use another one",
-        ));
-    }
     permissions_add(tx, new.id, &names).await?;
     let role = FullRole {
         role,

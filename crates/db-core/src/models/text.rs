@@ -1,4 +1,6 @@
-//! Rules for text that people write; the API and setup share them, and CHECK constraints repeat them.
+//! Rules for what people write; the API and setup share them, and CHECK constraints repeat them.
+
+use chrono::{DateTime, Datelike as _, Utc};
 
 /// Between `min` and `max` characters, none of them a control character other than line breaks and tabs.
 ///
@@ -60,5 +62,18 @@ pub fn check_slug(slug: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err("must be 1 to 63 lower-case letters, digits and hyphens, with no hyphen at either end".to_owned())
+    }
+}
+
+/// A time that the database can store and that is no slip of the pen. Whether it is in the future only the database
+/// clock can say.
+///
+/// # Errors
+/// Says what is wrong.
+pub fn check_time(time: DateTime<Utc>) -> Result<(), String> {
+    if (1970..10_000).contains(&time.year()) {
+        Ok(())
+    } else {
+        Err("must be in the years 1970 to 9999".to_owned())
     }
 }

@@ -33,7 +33,9 @@ impl SystemRole {
             Self::Editor => 3,
             Self::Viewer => 4,
         };
-        RoleId::new(Uuid::from_u128(0x00000000_0000_7000_8000_00000000_0100 + number))
+        RoleId::new(Uuid::from_u128(
+            0x0000_0000_0000_7000_8000_0000_0000_0100 + number,
+        ))
     }
 
     /// Name of the role.

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use pg_connect::ConnectError;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::login;
-use crate::migrate::{MigrateError, Migrator, describe};
+use crate::migrate::{MigrateError, Migrator, connection_lost, describe};
 use crate::owner::{Owner, SystemTx};
 use crate::rbac::{SystemRole, seed};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -118,6 +118,29 @@ pub enum SetupError {
     Internal(String),
 }
 
+impl SetupError {
+    /// Whether waiting may help: the database is away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.is_transient(),
+            Self::Migrate(error) => error.is_transient(),
+            Self::Statement(error) => connection_lost(error),
+            _ => false,
+        }
+    }
+
+    /// Whether the server itself refused what was sent last, so that it has surely not happened. A connection that was cut,
+    /// by whomever, may have been cut after it had.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Statement(error) => error
+                .as_db_error()
+                .is_some_and(|refusal| refusal.parsed_severity() == Some(Severity::Error)),
+            _ => true,
+        }
+    }
+}
+
 /// Whether the `installation` row is there; `false` also for a database without our schema.
 ///
 /// # Errors
@@ -172,14 +195,14 @@ pub async fn run(
         })
         .await;
     if let (Err(error), Some(path)) = (&result, key_file) {
-        if matches!(error, SetupError::Statement(error) if error.as_db_error().is_none()) {
+        if error.is_refusal() {
+            key_file::remove(&path);
+        } else {
             tracing::error!(
                 file = %path.display(),
                 "the connection was lost while setup was being committed: whether it happened is not known, so that its key \
                  file stays; ask GET /api/db/status"
             );
-        } else {
-            key_file::remove(&path);
         }
     }
     result

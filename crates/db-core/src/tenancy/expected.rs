@@ -29,6 +29,11 @@ pub(super) fn policies(table: &str) -> Vec<String> {
             let seen = "((domain_id = ( SELECT current_domain_id() AS current_domain_id)) OR (( SELECT current_domain_id() AS current_domain_id) = platform_domain_id()))";
             policies.push(policy("tenant", "ALL", "plinth_app", seen, PLATFORM_ACTS));
         }
+        // System roles belong to the platform domain, and nobody writes them through the API.
+        "roles" | "role_permissions" => {
+            let own = "((domain_id = ( SELECT current_domain_id() AS current_domain_id)) AND (domain_id <> platform_domain_id()))";
+            policies.push(policy("tenant", "ALL", "plinth_app", own, own));
+        }
         _ => policies.push(policy("tenant", "ALL", "plinth_app", OWN_DOMAIN, OWN_DOMAIN)),
     }
     // System roles stand once and are read by everybody inside of a domain.

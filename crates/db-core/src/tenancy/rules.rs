@@ -145,16 +145,14 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         broken: "a table and each of its columns has a COMMENT",
-        violations: concat!(
-            "SELECT c.relname || coalesce('.' || a.attname, '') FROM pg_class c
+        violations: "SELECT c.relname || coalesce('.' || a.attname, '') FROM pg_class c
                LEFT JOIN LATERAL (SELECT NULL::name AS attname, 0 AS attnum
                                   UNION ALL SELECT a.attname, a.attnum FROM pg_attribute a
                                              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) a ON true
               WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
                 AND c.relname NOT IN ('__diesel_schema_migrations', 'plinth_migrations')
                 AND NOT (c.relispartition AND a.attnum > 0)
-                AND col_description(c.oid, a.attnum) IS NULL AND (a.attnum > 0 OR obj_description(c.oid, 'pg_class') IS NULL)"
-        ),
+                AND col_description(c.oid, a.attnum) IS NULL AND (a.attnum > 0 OR obj_description(c.oid, 'pg_class') IS NULL)",
     },
 ];
 

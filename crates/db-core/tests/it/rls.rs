@@ -187,9 +187,18 @@ async fn with_one_domain_nothing_of_another_can_be_seen_changed_or_taken() {
         planted.unwrap_err().code(),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE)
     );
-    // System roles are readable and immutable.
+    // System roles are readable and immutable, from the platform domain itself too.
     let platform = "domain_id = platform_domain_id()";
     assert_eq!(count(&app, "roles", platform).await, 4);
+    act_in(&app, db_core::PLATFORM_DOMAIN.uuid()).await;
+    assert_eq!(count(&app, "roles", platform).await, 4);
+    assert_eq!(
+        app.execute(&format!("DELETE FROM roles WHERE {platform}"), &[])
+            .await
+            .unwrap(),
+        0
+    );
+    act_in(&app, acme).await;
     assert_eq!(
         app.execute(&format!("UPDATE roles SET name = 'x' WHERE {platform}"), &[])
             .await

@@ -90,6 +90,8 @@ pub struct ListActivity {
     /// Only this action, such as `card.move`, or this permission that was refused.
     action: Option<String>,
     /// Only what was done, or only what was refused.
+    #[param(inline)]
+    #[param(inline)]
     outcome: Option<OutcomeFilter>,
 }
 

@@ -2,6 +2,7 @@
 
 use actix_web::{HttpResponse, post};
 use chrono::{DateTime, Utc};
+use db_core::models::text;
 use db_core::models::user::user_get;
 use db_core::models::user_role::{NewAssignment, RoleScope, assignment_insert};
 use db_core::rbac::held;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AssignmentView, check_expiry};
+use super::AssignmentView;
 use crate::answer;
 use crate::extract::{Body, Can, Check, Checker, InDomain, Path};
 use crate::problem::Problem;
@@ -47,7 +48,9 @@ impl Check for AssignRole {
                 Err("give at most one of organization_id and project_id".to_owned()),
             );
         }
-        check.optional("expires_at", self.expires_at.as_ref(), |time| check_expiry(*time));
+        check.optional("expires_at", self.expires_at.as_ref(), |time| {
+            text::check_time(*time)
+        });
     }
 }
 

@@ -10,7 +10,8 @@ mod list;
 mod list_in_organization;
 mod list_in_project;
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
+use db_core::models::text;
 use db_core::models::user_role::Assignment;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -96,15 +97,8 @@ pub struct AssignScopedRole {
 
 impl Check for AssignScopedRole {
     fn check(&self, check: &mut Checker) {
-        check.optional("expires_at", self.expires_at.as_ref(), |time| check_expiry(*time));
-    }
-}
-
-/// Whether it is in the future only the database clock can say; here it must be a time that the database can store.
-fn check_expiry(time: DateTime<Utc>) -> Result<(), String> {
-    if (1970..10_000).contains(&time.year()) {
-        Ok(())
-    } else {
-        Err("must be in the years 1970 to 9999".to_owned())
+        check.optional("expires_at", self.expires_at.as_ref(), |time| {
+            text::check_time(*time)
+        });
     }
 }

@@ -37,6 +37,9 @@ impl Check for UpdateCard {
         check.optional("description", self.description.as_ref(), |text| {
             text::check_text(text, 0, 100_000)
         });
+        check.optional("due_at", self.due_at.flatten().as_ref(), |time| {
+            text::check_time(*time)
+        });
     }
 }
 
