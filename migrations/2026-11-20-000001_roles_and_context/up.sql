@@ -43,7 +43,7 @@ GRANT USAGE, CREATE ON SCHEMA public TO plinth_system;
 CREATE FUNCTION current_domain_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN nullif(current_setting('plinth.domain_id', true), '')::uuid;
-COMMENT ON FUNCTION current_domain_id() IS 'Domain this transaction acts in, or NULL outside of one. Set by enter() and authenticate() only.';
+COMMENT ON FUNCTION current_domain_id() IS 'Domain this transaction acts in, or NULL outside of one. The ways in set it; whoever may send SQL of their own as the app role could set it too.';
 
 CREATE FUNCTION current_user_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -90,6 +90,9 @@ COMMENT ON COLUMN activity_stream.after IS 'The fields as they are, secrets left
 COMMENT ON COLUMN activity_stream.request_id IS 'Request that did it; the same as in the log and in the answer.';
 COMMENT ON COLUMN activity_stream.ip IS 'Address that the request came from.';
 CREATE INDEX activity_stream_target_idx ON activity_stream (domain_id, target_id, id);
+CREATE INDEX activity_stream_user_idx ON activity_stream (domain_id, user_id, id);
+CREATE INDEX activity_stream_action_idx ON activity_stream (domain_id, action, id);
+CREATE INDEX activity_stream_denied_idx ON activity_stream (domain_id, id) WHERE outcome = 'denied';
 CREATE TABLE activity_stream_default PARTITION OF activity_stream DEFAULT;
 COMMENT ON TABLE activity_stream_default IS 'Rows for which no partition was made. Never addressed by name.';
 

@@ -128,7 +128,7 @@ CREATE TABLE cards (
     number integer NOT NULL CHECK (number > 0),
     rank text COLLATE "C" NOT NULL CHECK (rank ~ '^[0-9A-Za-z]{2,200}$'),
     title text NOT NULL CHECK (char_length(title) BETWEEN 1 AND 500),
-    description text NOT NULL DEFAULT '' CHECK (char_length(description) <= 100000),
+    description text NOT NULL DEFAULT '' CHECK (char_length(description) <= 20000),
     assignee_id uuid,
     created_by uuid DEFAULT current_user_id(),
     due_at timestamptz,

@@ -197,7 +197,9 @@ DECLARE
 BEGIN
     v_domain := sign_in_domain(p_host, p_slug);
     SELECT u.* INTO v_user FROM users u JOIN domains d ON d.id = u.domain_id
-     WHERE u.domain_id = v_domain AND u.email = p_email AND u.status = 'active' AND d.status = 'active';
+     WHERE u.domain_id = v_domain AND u.email = p_email AND u.status = 'active' AND d.status = 'active'
+       -- Who changes the password or deactivates the account waits for this sign-in, and then sees its session to end it.
+       FOR SHARE OF u;
     v_hash := v_user.password_hash;
     v_proof := p_proofs[array_position(p_pepper_ids, v_user.pepper_id)];
     IF v_hash IS NULL OR v_proof IS NULL THEN

@@ -21,6 +21,28 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// Field errors of one answer; who has made more mistakes may see the others when these are mended.
+const MANY: usize = 20;
+
+/// Characters of a name or message in an answer: some repeat what was sent, which may be long.
+const LONG: usize = 200;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONG) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+impl FieldError {
+    fn shortened(&self) -> Self {
+        Self {
+            field: shortened(&self.field),
+            message: shortened(&self.message),
+        }
+    }
+}
+
 /// A problem document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemBody {
@@ -175,9 +197,9 @@ impl ResponseError for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code,
-            detail: self.detail.clone().into_owned(),
+            detail: shortened(&self.detail),
             request_id: request_id::current(),
-            errors: self.errors.clone(),
+            errors: self.errors.iter().take(MANY).map(FieldError::shortened).collect(),
         })
     }
 }

@@ -26,6 +26,11 @@ pub fn current() -> String {
     CURRENT.try_with(Clone::clone).unwrap_or_default()
 }
 
+/// Takes the id of the current request along into another task.
+pub fn keep<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(current(), future)
+}
+
 /// Keeps the id that a client sent, when it is short and plain; else makes one.
 fn choose(request: &ServiceRequest) -> String {
     let given = request

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResourceDef, Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, guard, web};
 use telemetry::MetricsHandle;
 use utoipa::OpenApi as _;
 use utoipa_actix_web::AppExt as _;
@@ -68,7 +69,7 @@ pub fn app(
         .configure(routes::root)
         .split_for_parts();
     app.service(SwaggerUi::new("/docs/{_:.*}").url("/openapi.json", openapi::with_problems(document)))
-        .service(web::redirect("/docs", "/docs/"))
+        .service(web::resource("/docs").guard(guard::Get()).to(docs))
         .default_service(web::to(unknown))
         .wrap(from_fn(crate::gate::middleware))
         .wrap(Compress::default())
@@ -105,6 +106,12 @@ pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Liste
         server: http.run(),
         address,
     })
+}
+
+async fn docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
 }
 
 /// What no route takes: 405 where the path takes other methods, else 404.

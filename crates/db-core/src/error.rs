@@ -102,6 +102,17 @@ const OUT_OF_SERVICE: [&str; 7] = [
     "no more connections allowed",
 ];
 
+/// Parts of what a server says to a login that it does not let in (53300, class 28). Inside of a transaction only a pooler can
+/// hand them on, whose own login it was.
+const NOT_LET_IN: [&str; 6] = [
+    "too many clients",
+    "connection slots are reserved",
+    "too many connections for",
+    "is not permitted to log in",
+    "authentication failed for user",
+    "no pg_hba.conf entry",
+];
+
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         let DieselError::DatabaseError(kind, info) = &error else {
@@ -120,7 +131,10 @@ impl From<DieselError> for Error {
             }
             DatabaseErrorKind::Unknown => match info.message() {
                 "canceling statement due to statement timeout" => Self::Timeout,
-                message if OUT_OF_SERVICE.iter().any(|start| message.starts_with(start)) => {
+                message
+                    if OUT_OF_SERVICE.iter().any(|start| message.starts_with(start))
+                        || NOT_LET_IN.iter().any(|part| message.contains(part)) =>
+                {
                     Self::Unavailable(message.to_owned())
                 }
                 _ => Self::Database(error),

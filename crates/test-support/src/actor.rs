@@ -98,6 +98,15 @@ impl Actor {
         actor
     }
 
+    /// The same client with another header line of a name that it may have already.
+    #[must_use]
+    pub fn and_header(&self, name: &str, value: &str) -> Self {
+        let mut actor = self.clone();
+        let name: reqwest::header::HeaderName = name.parse().unwrap();
+        actor.headers.append(name, HeaderValue::from_str(value).unwrap());
+        actor
+    }
+
     /// A request with a JSON body, or none.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.try_send(method, path, body)

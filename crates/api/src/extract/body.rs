@@ -114,24 +114,52 @@ async fn read(mut payload: Payload, limit: usize) -> Result<web::BytesMut, Probl
 /// What cannot be read as JSON is a 400; JSON that is not what is wanted is a 422 that names the field.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     use serde_json::error::Category;
+    // serde would take a list for a struct, its fields in order.
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|byte| *byte != b'{') {
+        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) => Problem::invalid_field("body", "must be an object"),
+            Err(error) => malformed("body".to_owned(), &error),
+        });
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
         let inner = error.into_inner();
+        let field = field_of(&path, &inner.to_string()).unwrap_or_else(|| "body".to_owned());
+        let is_json = || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
         match inner.classify() {
-            Category::Data => {
+            // A number where a word of a list is wanted is a syntax error to serde_json, and so is one that fits no type.
+            kind if kind == Category::Data || is_json() => {
                 // serde_json appends where it stopped; the field says it better.
                 let message = inner.to_string();
                 Problem::invalid_field(field, message.split(" at line ").next().unwrap_or_default())
             }
-            Category::Syntax | Category::Eof | Category::Io => malformed(field, &inner),
+            _ => malformed(field, &inner),
         }
     })?;
     deserializer
         .end()
         .map_err(|error| malformed("body".to_owned(), &error))?;
     Ok(value)
+}
+
+/// The field that an error is about: of one that is missing or there twice serde says the name, and where it was looked for.
+/// `None` where it is about no field.
+pub(super) fn field_of(path: &str, message: &str) -> Option<String> {
+    let parent = Some(path).filter(|path| *path != ".");
+    let named = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start)?.split('`').next());
+    match (parent, named) {
+        (None, None) => None,
+        (None, Some(name)) => Some(name.to_owned()),
+        (Some(parent), None) => Some(parent.to_owned()),
+        (Some(parent), Some(name)) if parent == name || parent.ends_with(&format!(".{name}")) => {
+            Some(parent.to_owned())
+        }
+        (Some(parent), Some(name)) => Some(format!("{parent}.{name}")),
+    }
 }
 
 fn malformed(field: String, error: &serde_json::Error) -> Problem {

@@ -30,8 +30,16 @@ impl Client {
             .zip(peer)
             .is_some_and(|(worker, peer)| worker.state().config.server.trusts(peer));
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        // The last entry is the one that the trusted proxy itself wrote; those before it may be anybody's.
-        let forwarded = header("x-forwarded-for")
+        // A proxy may add a line of its own or lengthen the one it got: the last entry of the last line is what the
+        // trusted proxy itself wrote; those before it may be anybody's.
+        let last = |name: &str| {
+            request
+                .headers()
+                .get_all(name)
+                .last()
+                .and_then(|value| value.to_str().ok())
+        };
+        let forwarded = last("x-forwarded-for")
             .filter(|_| trusted)
             .and_then(|list| list.rsplit(',').next())
             .and_then(|ip| ip.trim().parse().ok());
@@ -39,7 +47,7 @@ impl Client {
         Self {
             ip: forwarded.or(peer).map(|ip: IpAddr| ip.to_canonical()),
             host,
-            https: trusted && header("x-forwarded-proto") == Some("https"),
+            https: trusted && last("x-forwarded-proto") == Some("https"),
         }
     }
 

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use std::future::{Ready, ready};
 use utoipa::ToSchema;
 
+use super::body::field_of;
 use crate::problem::Problem;
 
 /// A request's query parameters. The struct behind it denies unknown fields.
@@ -23,16 +24,25 @@ impl<T: DeserializeOwned> FromRequest for Params<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let query = request.query_string();
+        // PostgreSQL stores no NUL, and so finds none.
+        if let Some((name, _)) = form_pairs(query).find(|(_, value)| value.contains('\0')) {
+            let problem = Problem::bad_request("invalid_query", "a query parameter does not fit; see errors");
+            return ready(Err(
+                problem.field(name, "must not contain the control character U+0000")
+            ));
+        }
+
         let deserializer = serde_urlencoded::Deserializer::new(form_pairs(query));
         ready(
             serde_path_to_error::deserialize(deserializer)
                 .map(Self)
                 .map_err(|error| {
-                    let field = error.path().to_string();
+                    let path = error.path().to_string();
                     let message = error.into_inner().to_string();
+                    let field = field_of(&path, &message).unwrap_or_else(|| "query".to_owned());
                     let problem =
                         Problem::bad_request("invalid_query", "a query parameter does not fit; see errors");
-                    problem.field(if field == "." { "query".to_owned() } else { field }, message)
+                    problem.field(field, message)
                 }),
         )
     }
@@ -63,7 +73,7 @@ impl Cursor {
             .and_then(|bytes| String::from_utf8(bytes).ok());
         let text = bytes.ok_or_else(refuse)?;
         let (name, key) = text.split_once(':').ok_or_else(refuse)?;
-        if name != list {
+        if name != list || key.contains(char::is_control) {
             return Err(refuse());
         }
         key.parse().ok().ok_or_else(refuse)

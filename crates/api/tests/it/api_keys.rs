@@ -278,7 +278,7 @@ async fn what_does_not_fit_is_named() {
     for (body, field) in [
         (json!({"name": " "}), "name"),
         (json!({"name": "a\u{0}"}), "name"),
-        (json!({}), "body"),
+        (json!({}), "name"),
         (json!({"name": "K", "permissions": []}), "permissions"),
         (
             json!({"name": "K", "permissions": ["card:read", "card:fly"]}),

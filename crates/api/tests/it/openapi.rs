@@ -1,12 +1,10 @@
 //! The OpenAPI document: its committed copy, the routes it speaks of, and the page to browse it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use actix_web::introspection::IntrospectionTree;
 use actix_web::test::{TestRequest, call_and_read_body_json, init_service};
 use actix_web::{HttpResponse, web};
-use api::state::AppState;
 use db_core::Clock;
 use serde_json::Value;
 
@@ -48,8 +46,10 @@ async fn routes_and_document_name_the_same_operations() {
             .content_type("application/json")
             .body(tree.report_as_json())
     }
-    let database = test_support::TestDatabase::empty().await;
-    let state = Arc::new(AppState::new(database.config(), database.owner(), Clock::System));
+    let database = test_support::TestDatabase::new().await;
+    let state = api::start::app_state(database.config(), Clock::System)
+        .await
+        .unwrap();
     let app = api::server::app(state).route("/_routes", web::get().to(routes));
     let service = init_service(app).await;
     let request = TestRequest::get().uri("/_routes").to_request();

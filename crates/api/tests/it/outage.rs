@@ -10,9 +10,9 @@ use local_postgres::{Durability, LocalPostgres, Options};
 use secrecy::SecretString;
 use serde_json::json;
 use tempfile::TempDir;
-use test_support::{Actor, KEY, Method, World};
+use test_support::{Actor, KEY, Method, TestDatabase, World};
 
-use crate::app::Server;
+use crate::app::{Server, TestApp};
 
 /// How long an answer may take while the database is away: its own limits add up to less, and the machine may be busy.
 const BOUND: Duration = Duration::from_secs(10);
@@ -30,7 +30,9 @@ struct Outage {
 fn start(directory: &TempDir) -> LocalPostgres {
     let mut options = Options::new(directory.path(), Durability::Disposable);
     // What is acknowledged must survive the server, though not the machine.
-    options.settings.push(("synchronous_commit".to_owned(), "on".to_owned()));
+    options
+        .settings
+        .push(("synchronous_commit".to_owned(), "on".to_owned()));
     std::thread::spawn(|| LocalPostgres::start(options).unwrap())
         .join()
         .unwrap()
@@ -243,4 +245,31 @@ async fn a_restart_under_load_gives_nothing_but_answers_and_503() {
     let served = statuses.iter().filter(|status| **status != 503).count();
     assert!(served > 100, "{served} of {}", statuses.len());
     outage.fifty_requests("After").await;
+}
+
+/// The answer of the time limit comes from outside of any handler, and is a whole answer all the same.
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_told_so() {
+    let app = TestApp::start_with(TestDatabase::new().await, |config| {
+        config.server.request_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let admin = app.admin().await;
+    admin.get("/api/v1/organizations").await.expect(200);
+    let client = app.world.client();
+    client
+        .batch_execute("BEGIN; LOCK TABLE organizations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let answer = admin.get("/api/v1/organizations").await;
+    assert_eq!(answer.problem(503), "timeout");
+    for header in ["retry-after", "x-content-type-options", "content-security-policy"] {
+        assert!(
+            answer.headers.contains_key(header),
+            "{header} is missing: {:?}",
+            answer.headers
+        );
+    }
+    client.batch_execute("ROLLBACK").await.unwrap();
+    admin.get("/api/v1/organizations").await.expect(200);
 }

@@ -125,6 +125,9 @@ pub(crate) fn connection_lost(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         // 57P01 to 57P03, and class 08, which PgBouncer uses too.
         Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
-        None => error.is_closed() || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>()),
+        None => {
+            error.is_closed()
+                || std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
+        }
     }
 }

@@ -188,8 +188,9 @@ pub async fn own_api_key_revoke(tx: &WriteTx<'_>, id: ApiKeyId) -> Result<()> {
 /// Revokes a key of a user, with effect at the very next request.
 ///
 /// # Errors
-/// `NotFound` when the user has none, or it was revoked before.
+/// `NotFound` when the user has none, or it was revoked before; `Forbidden` when the user holds what the actor does not.
 pub async fn api_key_revoke(tx: &WriteTx<'_>, user: UserId, id: ApiKeyId) -> Result<()> {
+    super::user::require_over(tx, user).await?;
     let before: ApiKey = api_keys::table
         .select(ApiKey::as_select())
         .filter(api_keys::id.eq(id))

@@ -84,6 +84,11 @@ pub(super) async fn require_held(
                          WHERE ur.domain_id = current_domain_id() AND ur.user_id = current_user_id()
                            AND rp.permission = w.permission
                            AND (ur.expires_at IS NULL OR ur.expires_at >= $5)
+                           -- A key that ends gives nothing that outlasts it.
+                           AND (current_api_key_id() IS NULL
+                                OR EXISTS (SELECT FROM api_keys k
+                                            WHERE k.id = current_api_key_id()
+                                              AND (k.expires_at IS NULL OR k.expires_at >= $5)))
                            AND ((ur.organization_id IS NULL AND ur.project_id IS NULL)
                                 OR ur.organization_id = $2
                                 OR ur.project_id = $3

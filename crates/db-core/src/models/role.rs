@@ -159,10 +159,11 @@ pub async fn role_insert(tx: &WriteTx<'_>, new: &NewRole<'_>) -> Result<FullRole
     check_name_free(new.name)?;
     let names = names_of(new.permissions)?;
     require_held(tx, &names, RoleScope::Domain, Lasting::Now).await?;
-    let on_platform: bool =
-        diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>("current_domain_id() = platform_domain_id()"))
-            .get_result(&mut tx.conn())
-            .await?;
+    let on_platform: bool = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "current_domain_id() = platform_domain_id()",
+    ))
+    .get_result(&mut tx.conn())
+    .await?;
     if on_platform {
         return Err(Error::conflict(
             "platform_roles_fixed",

@@ -108,7 +108,7 @@ impl Pool {
             origin: origin.clone(),
             recorded: true,
         };
-        let _turn = self.shared.passwords.turn().await?;
+        let _turn = self.shared.passwords.sign_in_turn().await?;
         let result = self
             .run_write("sign_in", &begin, async |tx| {
                 self.open_session(tx, sign_in, origin).await
@@ -330,8 +330,9 @@ pub async fn session_end_current(tx: &WriteTx<'_>) -> Result<()> {
 /// Ends a session of a user.
 ///
 /// # Errors
-/// `NotFound` when the user has no such session, or it has ended.
+/// `NotFound` when the user has no such session, or it has ended; `Forbidden` when the user holds what the actor does not.
 pub async fn session_revoke(tx: &WriteTx<'_>, user: UserId, id: SessionId) -> Result<()> {
+    super::user::require_over(tx, user).await?;
     let revoked = diesel::update(
         sessions::table
             .filter(sessions::id.eq(id))

@@ -204,6 +204,16 @@ pub async fn user_current_permissions(tx: &Tx<'_>) -> Result<Vec<String>> {
 /// # Errors
 /// A conflict when the e-mail address is taken.
 pub async fn user_insert(tx: &WriteTx<'_>, new: &NewUser<'_>) -> Result<User> {
+    // Looked for before a hash is paid for; the unique key decides when two come at once.
+    let email = new.email.to_lowercase();
+    let taken: bool = diesel::select(diesel::dsl::exists(
+        users::table.select(users::id).filter(users::email.eq(&email)),
+    ))
+    .get_result(&mut tx.conn())
+    .await?;
+    if taken {
+        return Err(Error::conflict("email_taken", EMAIL_TAKEN));
+    }
     let user: User = Cached(
         diesel::insert_into(users::table)
             .values((
@@ -318,7 +328,7 @@ async fn user_lock(tx: &WriteTx<'_>, id: UserId) -> Result<User> {
 
 /// Whether the actor, within the limits of the API key used, holds all that the account holds, wherever it holds it.
 /// Whoever could change the e-mail address of an Admin, or bring a deactivated one back, could become one.
-async fn require_over(tx: &WriteTx<'_>, id: UserId) -> Result<()> {
+pub(super) async fn require_over(tx: &WriteTx<'_>, id: UserId) -> Result<()> {
     #[derive(QueryableByName)]
     struct Lacking {
         #[diesel(sql_type = Text)]

@@ -2,6 +2,8 @@
 //!
 //! The HMAC comes first because pgcrypto cuts bcrypt's input at 72 bytes, and so that no password goes over the wire.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -33,8 +35,13 @@ pub struct Passwords {
     peppers: Vec<Pepper>,
     cost: i32,
     /// A check keeps a database backend busy for 50 to 200 ms: without a limit, sign-ins starve everything else.
-    permits: Semaphore,
+    sign_ins: Semaphore,
+    /// Everything else that hashes takes turns apart, so that whoever makes many accounts stops nobody's sign-in.
+    others: Semaphore,
 }
+
+/// How long a hash waits for its turn before the caller is told to come back.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A password as the database may see it, under the newest pepper.
 #[derive(Debug)]
@@ -48,12 +55,14 @@ pub struct NewHash {
 }
 
 impl Passwords {
-    /// Peppers newest first; `cost` is bcrypt's; at most `concurrency` hashes run at once in this process.
+    /// Peppers newest first; `cost` is bcrypt's; at most `concurrency` sign-ins are checked at once in this process, and
+    /// one other password hashed beside them.
     pub fn new(peppers: Vec<Pepper>, cost: i32, concurrency: usize) -> Self {
         Self {
             peppers,
             cost,
-            permits: Semaphore::new(concurrency.max(1)),
+            sign_ins: Semaphore::new(concurrency.max(1)),
+            others: Semaphore::new(1),
         }
     }
 
@@ -62,15 +71,20 @@ impl Passwords {
         self.cost
     }
 
-    /// Waits for a turn to run one hash in the database.
+    /// Waits for a turn to check one password at sign-in.
     ///
     /// # Errors
-    /// Never in practice: the limit is not closed while the process runs.
+    /// `Unavailable` when too many are waiting.
+    pub async fn sign_in_turn(&self) -> Result<SemaphorePermit<'_>> {
+        turn(&self.sign_ins).await
+    }
+
+    /// Waits for a turn to run one hash for anything else than a sign-in.
+    ///
+    /// # Errors
+    /// `Unavailable` when too many are waiting.
     pub async fn turn(&self) -> Result<SemaphorePermit<'_>> {
-        self.permits
-            .acquire()
-            .await
-            .map_err(|closed| Error::Unavailable(closed.to_string()))
+        turn(&self.others).await
     }
 
     /// A new password, to be stored.
@@ -101,6 +115,15 @@ impl Passwords {
 /// A password for somebody who chose none: 96 random bits, to be shown once.
 pub fn generate() -> SecretString {
     SecretString::from(hex::encode(random_bytes::<12>()))
+}
+
+async fn turn(permits: &Semaphore) -> Result<SemaphorePermit<'_>> {
+    match tokio::time::timeout(PATIENCE, permits.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Error::Unavailable(
+            "too many passwords are being hashed".to_owned(),
+        )),
+    }
 }
 
 /// 43 characters of base64: within bcrypt's 72 bytes, and no NUL among them.

@@ -91,7 +91,6 @@ pub struct ListActivity {
     action: Option<String>,
     /// Only what was done, or only what was refused.
     #[param(inline)]
-    #[param(inline)]
     outcome: Option<OutcomeFilter>,
 }
 

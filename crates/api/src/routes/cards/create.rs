@@ -33,7 +33,7 @@ pub struct CreateCard {
 impl Check for CreateCard {
     fn check(&self, check: &mut Checker) {
         check.field("title", text::check_line(&self.title, 500));
-        check.field("description", text::check_text(&self.description, 0, 100_000));
+        check.field("description", text::check_text(&self.description, 0, 20_000));
         check.optional("due_at", self.due_at.as_ref(), |time| text::check_time(*time));
     }
 }

@@ -35,7 +35,7 @@ impl Check for UpdateCard {
     fn check(&self, check: &mut Checker) {
         check.optional("title", self.title.as_ref(), |title| text::check_line(title, 500));
         check.optional("description", self.description.as_ref(), |text| {
-            text::check_text(text, 0, 100_000)
+            text::check_text(text, 0, 20_000)
         });
         check.optional("due_at", self.due_at.flatten().as_ref(), |time| {
             text::check_time(*time)
