@@ -138,7 +138,8 @@ async fn a_missing_privilege_is_named() {
         .unwrap();
     let ran = ops.expect(1, &["migrate", "run"]);
     assert!(
-        ran.stderr.contains("must have admin option on role \"plinth_system\""),
+        ran.stderr
+            .contains("must have admin option on role \"plinth_system\""),
         "{}",
         ran.stderr
     );

@@ -32,7 +32,10 @@ impl PgBouncer {
                 std::env::var_os("CI").is_none_or(|ci| ci != "true"),
                 "PLINTH_TEST_PGBOUNCER names no PgBouncer, and CI=true allows no skipped test"
             );
-            let _ = writeln!(std::io::stdout(), "SKIPPED: PLINTH_TEST_PGBOUNCER names no PgBouncer");
+            let _ = writeln!(
+                std::io::stdout(),
+                "SKIPPED: PLINTH_TEST_PGBOUNCER names no PgBouncer"
+            );
             return None;
         };
         let directory = tempfile::tempdir().unwrap();
