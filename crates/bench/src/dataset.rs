@@ -1,7 +1,8 @@
 //! The data: the same rows with the same ids at every load.
 //!
-//! Each domain has one Admin, one organization, two projects of ten boards, and on each board five columns with fifty
-//! cards in all; and some sessions that have ended, and an API key. Rows are counted from 0 through all domains, and an id is computed from kind and number.
+//! Each domain has an Admin and nine more users, some sessions that have ended and an API key, one organization, two
+//! projects of ten boards, and on each board five columns with fifty cards in all. Rows are counted from 0 through all
+//! domains, and an id is computed from kind and number.
 
 use uuid::Uuid;
 
@@ -14,11 +15,13 @@ pub(crate) const COLUMNS: u32 = 5;
 /// Cards of a board.
 pub(crate) const CARDS: u32 = 50;
 
+/// Users of a domain. The first, whose number is the domain's, is its Admin.
+const USERS: u32 = 10;
 /// Sessions of a domain that have ended, beside those that a run makes.
 const SESSIONS: u32 = 10;
 
 /// Goes up when the data below change, so that a loaded cluster is not taken for them.
-pub(crate) const EDITION: u32 = 2;
+pub(crate) const EDITION: u32 = 3;
 
 /// Milliseconds at which the ids begin.
 const EPOCH: u128 = 1_700_000_000_000;
@@ -45,7 +48,7 @@ pub(crate) fn id(table: Table, number: u32) -> Uuid {
 pub(crate) fn load_sql(domains: u32, platform: Uuid, admin: Uuid) -> String {
     let (projects, boards) = (domains * PROJECTS, domains * BOARDS);
     let (columns, cards) = (boards * COLUMNS, boards * CARDS);
-    let sessions = domains * SESSIONS;
+    let (users, sessions) = (domains * USERS, domains * SESSIONS);
     let (per_project, project_boards) = (BOARDS / PROJECTS * CARDS, BOARDS / PROJECTS);
     format!(
         "SET session_replication_role = replica;
@@ -54,8 +57,9 @@ CREATE FUNCTION pg_temp.bench_id(kind integer, n integer) RETURNS uuid LANGUAGE 
 INSERT INTO domains (id, slug, name)
     SELECT pg_temp.bench_id(1, n), 'bench-' || n, 'Bench ' || n FROM generate_series(0, {domains} - 1) n;
 INSERT INTO users (domain_id, id, email, name)
-    SELECT pg_temp.bench_id(1, n), pg_temp.bench_id(2, n), 'admin@bench-' || n || '.test', 'Admin ' || n
-      FROM generate_series(0, {domains} - 1) n;
+    SELECT pg_temp.bench_id(1, n % {domains}), pg_temp.bench_id(2, n), 'user-' || n / {domains} || '@bench-' || n % {domains} || '.test',
+           'User ' || n / {domains}
+      FROM generate_series(0, {users} - 1) n;
 INSERT INTO user_roles (domain_id, id, user_id, role_domain_id, role_id)
     SELECT pg_temp.bench_id(1, n), pg_temp.bench_id(8, n), pg_temp.bench_id(2, n), '{platform}', '{admin}'
       FROM generate_series(0, {domains} - 1) n;

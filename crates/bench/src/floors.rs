@@ -1,5 +1,7 @@
 //! What PostgreSQL alone does with the same statements: pgbench, over the same kind of socket.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
 use crate::Plan;
@@ -79,6 +81,8 @@ pub(crate) fn measure(
         }
         let before = usage::postgres(database)?;
         let output = command.output().context("running pgbench")?;
+        // A backend that ends while we look would be counted nowhere or twice.
+        std::thread::sleep(Duration::from_millis(500));
         let after = usage::postgres(database)?;
         let said = String::from_utf8_lossy(&output.stderr);
         anyhow::ensure!(output.status.success(), "pgbench failed: {}", last_lines(&said));

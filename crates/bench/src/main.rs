@@ -93,7 +93,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     } else {
         Plan {
             domains: 1_000,
-            measure: seconds(5),
+            measure: seconds(4),
             warm_up: Duration::from_secs(1),
             waits_sample: 10,
         }

@@ -128,7 +128,7 @@ impl Report {
             text,
             "\nMemory of the server: {:.1} MiB under load, {:.1} MiB at most. The load generator took up to {generator:.0} µs for a request.",
             mebi(most),
-            mebi(self.peak_memory_kib)
+            mebi(self.peak_memory_kib.max(most))
         );
         text
     }
