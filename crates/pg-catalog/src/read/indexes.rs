@@ -1,0 +1,54 @@
+use super::{PG_CLASS, Reader};
+use crate::error::Error;
+use crate::model::object::ObjectId;
+use crate::model::table::Index;
+
+/// Without those behind constraints, and without those that a partition has from its parent.
+const INDEXES: &str = "
+SELECT i.indexrelid AS oid, i.indrelid AS relation, c.relname::text AS name,
+       CASE WHEN c.relkind = 'I' THEN replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON ')
+            ELSE pg_get_indexdef(c.oid) END AS definition,
+       i.indisunique AS is_unique, i.indisvalid AND i.indisready AND i.indislive AS valid, am.amname::text AS method,
+       ARRAY (SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (number, place)
+              LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number <> 0
+              WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns,
+       pg_get_expr(i.indpred, i.indrelid) AS predicate, ts.spcname::text AS tablespace, i.indisclustered AS clustered,
+       d.description AS comment
+FROM pg_index i
+JOIN pg_class c ON c.oid = i.indexrelid
+JOIN pg_am am ON am.oid = c.relam
+LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
+LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
+WHERE c.relnamespace = ANY ($1) AND NOT c.relispartition
+  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x'))";
+
+impl Reader<'_> {
+    pub(super) async fn read_indexes(&mut self) -> Result<(), Error> {
+        for cells in self.query("indexes", INDEXES).await? {
+            let Some(relation) = self.relations.get(&cells.get("relation")?).cloned() else {
+                continue;
+            };
+            let name = cells.text("name")?;
+            let id = ObjectId::Index {
+                relation: relation.name.clone(),
+                name: name.clone(),
+            };
+            let index = Index {
+                definition: cells.definition("definition", &id)?,
+                unique: cells.flag("is_unique")?,
+                valid: cells.flag("valid")?,
+                method: cells.text("method")?,
+                columns: cells.get("columns")?,
+                predicate: cells.get("predicate")?,
+                tablespace: cells.get("tablespace")?,
+                clustered: cells.flag("clustered")?,
+                comment: cells.get("comment")?,
+            };
+            self.register(PG_CLASS, cells.get("oid")?, id);
+            if let Some(indexes) = self.indexes_of(&relation) {
+                indexes.insert(name, index);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! The corpus of edits: each planned, applied, compared, undone and compared, with rows in every table.
+
+mod behaviour;
+mod columns;
+mod constraints;
+mod others;
+mod proof;
+mod relations;
+mod together;
