@@ -32,8 +32,8 @@ pub use kind::Kind;
 pub use load::{Config, DEFAULT_TOML, Loaded, Loader};
 pub use origin::{Origin, Source};
 pub use sections::{
-    CookieSecure, DatabaseConfig, LocalPostgres, LogFormat, Network, PathsConfig, SecurityConfig,
-    ServerConfig, SetupConfig, TelemetryConfig,
+    BackupConfig, CookieSecure, DatabaseConfig, LocalPostgres, LogFormat, Network, PathsConfig,
+    SecurityConfig, ServerConfig, SetupConfig, TelemetryConfig,
 };
 pub use settings::{SETTINGS, Setting};
 pub use show::{Entry, REDACTED};

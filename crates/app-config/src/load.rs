@@ -10,7 +10,7 @@ use crate::layer::{Findings, Given, Layer};
 use crate::origin::Source;
 use crate::reader::Reader;
 use crate::sections::{
-    DatabaseConfig, PathsConfig, SecurityConfig, ServerConfig, SetupConfig, TelemetryConfig,
+    BackupConfig, DatabaseConfig, PathsConfig, SecurityConfig, ServerConfig, SetupConfig, TelemetryConfig,
 };
 use crate::settings::{self, CONFIG_FILE_VARIABLE};
 use crate::show::{self, Entry};
@@ -29,6 +29,8 @@ pub struct Config {
     pub security: SecurityConfig,
     /// Setting up without a browser.
     pub setup: SetupConfig,
+    /// Section `backup`.
+    pub backup: BackupConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// Directories.
@@ -199,19 +201,27 @@ fn finish(layers: &[Layer<'_>], mut findings: Findings) -> Result<Loaded, Config
         DatabaseConfig::read(&mut reader),
         SecurityConfig::read(&mut reader),
         SetupConfig::read(&mut reader),
+        BackupConfig::read(&mut reader),
         TelemetryConfig::read(&mut reader),
         PathsConfig::read(&mut reader),
     );
     match sections {
-        (Some(server), Some(database), Some(security), Some(setup), Some(telemetry), Some(paths))
-            if findings.problems.is_empty() =>
-        {
+        (
+            Some(server),
+            Some(database),
+            Some(security),
+            Some(setup),
+            Some(backup),
+            Some(telemetry),
+            Some(paths),
+        ) if findings.problems.is_empty() => {
             let entries = show::entries(&values, &database);
             let config = Config {
                 server,
                 database,
                 security,
                 setup,
+                backup,
                 telemetry,
                 paths,
             };

@@ -84,6 +84,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new("server.header_timeout", Kind::Duration),
     Setting::new("server.request_timeout", Kind::Duration),
+    Setting::new("server.send_timeout", Kind::Duration),
     Setting::new("server.keep_alive", Kind::Duration),
     Setting::new("server.shutdown_grace", Kind::Duration),
     Setting::new("server.cookie_secure", Kind::OneOf(&["auto", "always", "never"])),
@@ -119,6 +120,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("database.ssl_key", Kind::Text).fallback(&["PGSSLKEY"]),
     Setting::new("database.require_tls", Kind::Boolean).also(&["PLINTH_REQUIRE_TLS"]),
     Setting::new("database.pool_size", Kind::Integer { min: 1, max: 10_000 }).also(&["DATABASE_POOL_SIZE"]),
+    Setting::new("database.domain_share", Kind::Ratio),
     Setting::new("database.acquire_timeout", Kind::Duration),
     Setting::new("database.connect_timeout", Kind::Duration).fallback(&["PGCONNECT_TIMEOUT"]),
     Setting::new("database.statement_timeout", Kind::Duration),
@@ -148,6 +150,14 @@ pub const SETTINGS: &[Setting] = &[
         "security.login_rate_per_account",
         Kind::Integer { min: 1, max: MAX_U32 },
     ),
+    Setting::new(
+        "security.login_rate_per_account_total",
+        Kind::Integer { min: 1, max: MAX_U32 },
+    ),
+    Setting::new(
+        "security.denial_rate_per_credential",
+        Kind::Integer { min: 1, max: MAX_U32 },
+    ),
     Setting::new("setup.token", Kind::Text).secret(),
     Setting::new("setup.auto", Kind::Boolean),
     Setting::new("setup.operator_email", Kind::Text),
@@ -155,6 +165,23 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("setup.domain_slug", Kind::Text),
     Setting::new("setup.domain_name", Kind::Text),
     Setting::new("setup.demo", Kind::Boolean),
+    Setting::new("backup.url", Kind::Text),
+    Setting::new("backup.recipients", Kind::Text),
+    Setting::new("backup.identity", Kind::Text).secret(),
+    Setting::new("backup.s3_endpoint", Kind::HttpUrl).fallback(&["AWS_ENDPOINT_URL"]),
+    Setting::new("backup.s3_region", Kind::Text).fallback(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    Setting::new("backup.s3_access_key_id", Kind::Text)
+        .fallback(&["AWS_ACCESS_KEY_ID"])
+        .secret(),
+    Setting::new("backup.s3_secret_access_key", Kind::Text)
+        .fallback(&["AWS_SECRET_ACCESS_KEY"])
+        .secret(),
+    Setting::new("backup.s3_session_token", Kind::Text)
+        .fallback(&["AWS_SESSION_TOKEN"])
+        .secret(),
+    Setting::new("backup.keep_daily", Kind::Integer { min: 0, max: 10_000 }),
+    Setting::new("backup.keep_weekly", Kind::Integer { min: 0, max: 10_000 }),
+    Setting::new("backup.keep_monthly", Kind::Integer { min: 0, max: 10_000 }),
     Setting::new("telemetry.log_filter", Kind::Text)
         .also(&["PLINTH_LOG"])
         .fallback(&["RUST_LOG"]),

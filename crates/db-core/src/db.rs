@@ -10,7 +10,7 @@ use pg_connect::{ConnectError, ConnectOptions, Connector};
 use crate::access::VerifiedKey;
 use crate::clock::Clock;
 use crate::login::{self, AppLogin};
-use crate::migrate::{MigrateError, connection_lost};
+use crate::migrate::connection_lost;
 use crate::owner::Owner;
 use crate::pool::{self, ConnectionFailure, PoolSettings};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -34,8 +34,9 @@ pub struct Db {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) statement_timeout: Duration,
-    /// Whether transactions take on the role `plinth_app` first, because the login is not one of its own.
-    pub(crate) takes_on_role: bool,
+    /// What transactions send first where the login is not the API's own: the role that policies hold, and the limit that
+    /// the login of its own has as its default.
+    pub(crate) takes_on: Option<String>,
     pub(crate) clock: Clock,
     pub(crate) passwords: Passwords,
     /// API keys that `crypt()` has confirmed within the last minute.
@@ -56,9 +57,6 @@ pub enum OpenError {
     /// The keyring does not fit what is encrypted.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// The schema is not the one this binary works with.
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
     /// A statement failed.
     #[error("{}", crate::migrate::describe(.0))]
     Statement(#[from] tokio_postgres::Error),
@@ -78,7 +76,6 @@ impl OpenError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) | Self::Pool(ConnectionFailure::Connect(error)) => error.is_transient(),
-            Self::Migrate(error) => error.is_transient(),
             Self::Statement(error) => connection_lost(error),
             _ => false,
         }
@@ -115,7 +112,12 @@ impl Db {
         Ok(Self {
             shared: Arc::new(Shared {
                 statement_timeout: database.statement_timeout,
-                takes_on_role,
+                takes_on: takes_on_role.then(|| {
+                    format!(
+                        "SET LOCAL ROLE plinth_app;SET LOCAL idle_in_transaction_session_timeout = {};",
+                        database.idle_in_transaction_timeout.as_millis()
+                    )
+                }),
                 clock,
                 passwords: Passwords::new(
                     peppers,

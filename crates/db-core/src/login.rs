@@ -17,6 +17,9 @@ use crate::pooler;
 use crate::secrets::keyring::Keyring;
 use crate::secrets::token::TokenHash;
 
+/// The server ends a session that sits in a transaction for longer than this, in milliseconds.
+const IDLE_LIMIT: &str = "idle_in_transaction_session_timeout";
+
 /// How requests reach the database.
 pub(crate) struct AppLogin {
     pub(crate) connector: Connector,
@@ -49,6 +52,7 @@ pub(crate) async fn find(
         admit(client, owner.address(), &configured.user).await?;
         let connector = connector(configured)?;
         check_login(&connector).await?;
+        limit_idling(client, owner.address(), &connector, database).await?;
         AppLogin {
             connector,
             takes_on_role: false,
@@ -158,6 +162,47 @@ async fn admit(client: &Client, owner: &DatabaseAddress, login: &str) -> Result<
     Ok(())
 }
 
+/// Limits how long the operator's login may idle in a transaction, as its default in this database: a session's own settings
+/// do not survive a pooler. The login does it itself, as every login may; the owner may not change another's defaults.
+async fn limit_idling(
+    client: &Client,
+    owner: &DatabaseAddress,
+    connector: &Connector,
+    database: &DatabaseConfig,
+) -> Result<(), OpenError> {
+    let login = &connector.address().user;
+    let milliseconds = database.idle_in_transaction_timeout.as_millis();
+    let limit = format!("{IDLE_LIMIT}={milliseconds}");
+    let fits = client
+        .query_one(
+            "SELECT EXISTS (SELECT FROM pg_db_role_setting s
+                              JOIN pg_roles r ON r.oid = s.setrole
+                              JOIN pg_database d ON d.oid = s.setdatabase
+                             WHERE r.rolname = $1 AND d.datname = current_database() AND $2 = ANY (s.setconfig))",
+            &[&login, &limit],
+        )
+        .await?;
+    if fits.get(0) {
+        return Ok(());
+    }
+    let connected = connector.connect().await?;
+    tokio::spawn(connected.driver);
+    // One message is one transaction: replicas that start together take turns.
+    let set = format!(
+        "SELECT pg_advisory_xact_lock(hashtext('plinth_app_login'));
+         ALTER ROLE CURRENT_USER IN DATABASE {} SET {IDLE_LIMIT} = {milliseconds}",
+        quoted(&owner.database)
+    );
+    if let Err(error) = connected.client.batch_execute(&set).await {
+        tracing::warn!(
+            login,
+            reason = crate::migrate::describe(&error),
+            "how long the login may idle in a transaction could not be limited: ALTER ROLE … SET {IDLE_LIMIT} = {milliseconds}"
+        );
+    }
+    Ok(())
+}
+
 async fn is_open_to_all(client: &Client) -> Result<bool, tokio_postgres::Error> {
     let row = client
         .query_one(
@@ -211,7 +256,7 @@ async fn ensure_login(
     database: &DatabaseConfig,
 ) -> Result<(), tokio_postgres::Error> {
     let idle = format!(
-        "idle_in_transaction_session_timeout={}",
+        "{IDLE_LIMIT}={}",
         database.idle_in_transaction_timeout.as_millis()
     );
     let fits: bool = client
@@ -231,10 +276,11 @@ async fn ensure_login(
     // The server gets a SCRAM verifier: statements may be logged, and this one holds no password.
     let verifier = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
     let (role, dbname) = (quoted(login), quoted(&owner.database));
+    // No NOSUPERUSER and the like: they are the defaults, only a superuser may name them, and check_login looks.
     let sql = format!(
         "DO $do$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $do$;
-         ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD '{verifier}';
-         ALTER ROLE {role} SET idle_in_transaction_session_timeout = {};
+         ALTER ROLE {role} LOGIN PASSWORD '{verifier}';
+         ALTER ROLE {role} SET {IDLE_LIMIT} = {};
          ALTER ROLE {role} SET log_parameter_max_length_on_error = 0;
          GRANT plinth_app TO {role};
          GRANT CONNECT ON DATABASE {dbname} TO {role};

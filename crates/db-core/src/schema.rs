@@ -63,6 +63,40 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Backups, drills and restores as they were run, for people and metrics. What backups there are is told by the place that they are in.
+    backup_runs (domain_id, id) {
+        /// The platform domain: a backup is the installation's.
+        domain_id -> Uuid,
+        /// UUIDv7.
+        id -> Uuid,
+        /// backup, drill (a proof that the backup can be restored), or restore (of the backup into this database).
+        kind -> Text,
+        /// running, succeeded, or failed. A run that was killed says running until the next one finds it.
+        state -> Text,
+        /// Name of the backup.
+        backup -> Text,
+        /// Where the backup is: a directory, or s3://bucket/prefix.
+        location -> Text,
+        /// Moment that the backup shows.
+        snapshot_at -> Nullable<Timestamptz>,
+        /// When the run began.
+        started_at -> Timestamptz,
+        /// When it ended; NULL while it runs.
+        finished_at -> Nullable<Timestamptz>,
+        /// Size of all files of the backup.
+        size_bytes -> Nullable<Int8>,
+        /// SHA-256 of the backup's manifest, in hex: a proof is of these bytes.
+        manifest_sha256 -> Nullable<Text>,
+        /// What was compared: tables, cells, rows, checks.
+        details -> Nullable<Jsonb>,
+        /// Why it failed.
+        error -> Nullable<Text>,
+        /// Version of Plinth that ran it.
+        plinth_version -> Text,
+    }
+}
+
+diesel::table! {
     /// A column of a board. Its row is locked while cards come in, so that ranks and limits hold.
     board_columns (domain_id, id) {
         /// Domain that the row belongs to.
@@ -297,6 +331,190 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Changes of a batch's counts that are not yet in its row. Workers fold them in within a moment.
+    queue_job_batch_deltas (domain_id, batch_id, id) {
+        /// Domain of the batch.
+        domain_id -> Uuid,
+        /// The batch.
+        batch_id -> Uuid,
+        /// Counts the changes.
+        id -> Int8,
+        /// To be added to total.
+        total -> Int8,
+        /// To be added to succeeded.
+        succeeded -> Int8,
+        /// To be added to failed.
+        failed -> Int8,
+        /// To be added to cancelled.
+        cancelled -> Int8,
+    }
+}
+
+diesel::table! {
+    /// Jobs that are counted together. Its counts are those here plus queue_job_batch_deltas.
+    queue_job_batches (domain_id, id) {
+        /// Domain that the row belongs to.
+        domain_id -> Uuid,
+        /// UUIDv7.
+        id -> Uuid,
+        /// What the batch is for, for people.
+        name -> Text,
+        /// Jobs put in.
+        total -> Int8,
+        /// Jobs completed.
+        succeeded -> Int8,
+        /// Jobs that used up their attempts.
+        failed -> Int8,
+        /// Jobs cancelled.
+        cancelled -> Int8,
+        /// The batch seals itself then, so that one whose maker has gone finishes too.
+        open_until -> Timestamptz,
+        /// From then on no job is added.
+        sealed_at -> Nullable<Timestamptz>,
+        /// When the last job of the sealed batch had finished.
+        finished_at -> Nullable<Timestamptz>,
+        /// Queue of the job that is enqueued when the batch finishes; NULL for no such job.
+        completion_queue -> Nullable<Text>,
+        /// Kind of that job.
+        completion_kind -> Nullable<Text>,
+        /// Priority of that job.
+        completion_priority -> Nullable<Int2>,
+        /// Maximum attempts of that job.
+        completion_max_attempts -> Nullable<Int4>,
+        /// Payload of that job.
+        completion_payload -> Nullable<Jsonb>,
+        /// Id of that job, chosen beforehand, so that there is never a second one.
+        completion_job_id -> Nullable<Uuid>,
+        /// When the row was made.
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Work to be done later, at least once.
+    queue_jobs (domain_id, id) {
+        /// Domain that the job acts in; the platform domain for jobs of the installation.
+        domain_id -> Uuid,
+        /// UUIDv7.
+        id -> Uuid,
+        /// Queue that the job stands in.
+        queue -> Text,
+        /// Names the handler.
+        kind -> Text,
+        /// scheduled (its time has not come), available, running, completed, dead (attempts used up, or given up), cancelled.
+        state -> Text,
+        /// 0 urgent, 1 high, 2 normal, 3 low: a domain's jobs of one level are served eight times as often as those of the next.
+        priority -> Int2,
+        /// Place in the queue. Each domain's next job stands one step behind its last, so that domains alternate.
+        turn -> Nullable<Int8>,
+        /// Not to be run before.
+        run_at -> Timestamptz,
+        /// How often the job was claimed; with worker_id the lease token.
+        attempt -> Int4,
+        /// Claims after which a failure is final. Grows by one when a lease is handed back unused.
+        max_attempts -> Int4,
+        /// Worker that runs it. No foreign key: that would cost a check for each claim, and the claim locks the worker's row.
+        worker_id -> Nullable<Uuid>,
+        /// When the last attempt was claimed.
+        started_at -> Nullable<Timestamptz>,
+        /// When it was completed, given up or cancelled.
+        finished_at -> Nullable<Timestamptz>,
+        /// When somebody asked the running job to stop.
+        cancel_requested_at -> Nullable<Timestamptz>,
+        /// No second unfinished job of the domain and kind has the same.
+        unique_key -> Nullable<Text>,
+        /// waiting: the key is dropped when the job starts; unfinished: it is held until the job is finished.
+        unique_while -> Nullable<Text>,
+        /// Batch that the job is counted in.
+        batch_id -> Nullable<Uuid>,
+        /// What the handler is given.
+        payload -> Jsonb,
+        /// How the last twenty attempts that did not complete the job ended: attempt, at, outcome, error.
+        errors -> Jsonb,
+        /// W3C traceparent of whoever enqueued it.
+        trace -> Nullable<Text>,
+        /// When the row was made.
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// A queue: how far it has come, and whether it is paused. One for all domains.
+    queue_queues (domain_id, name) {
+        /// Always the platform domain.
+        domain_id -> Uuid,
+        /// Name of the queue.
+        name -> Text,
+        /// Turn that is being served, a little behind; a domain without waiting jobs queues up right behind it.
+        turn -> Int8,
+        /// When the queue was paused; NULL while it is served.
+        paused_at -> Nullable<Timestamptz>,
+        /// When the row was made.
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Jobs that are enqueued again and again. Whichever worker locks the row fires it, and moves it on in the same transaction.
+    queue_schedules (domain_id, name) {
+        /// Domain that the jobs act in.
+        domain_id -> Uuid,
+        /// Name, unique within the domain.
+        name -> Text,
+        /// Queue of the jobs.
+        queue -> Text,
+        /// Kind of the jobs.
+        kind -> Text,
+        /// Priority of the jobs.
+        priority -> Int2,
+        /// Maximum attempts of the jobs.
+        max_attempts -> Int4,
+        /// Payload of the jobs.
+        payload -> Jsonb,
+        /// When: five cron fields, or six with seconds first.
+        cron -> Text,
+        /// IANA time zone that the fields are meant in.
+        time_zone -> Text,
+        /// What becomes of firings that nobody was there for: skip, once (one job for all of them), all.
+        missed -> Text,
+        /// Next firing; NULL when there is none.
+        next_at -> Nullable<Timestamptz>,
+        /// Last firing that was due.
+        last_at -> Nullable<Timestamptz>,
+        /// When it was paused; NULL while it fires.
+        paused_at -> Nullable<Timestamptz>,
+        /// When the row was made.
+        created_at -> Timestamptz,
+        /// When its definition last changed.
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// A worker and its lease on all jobs that it runs: a heartbeat renews this one row, whatever their number.
+    queue_workers (domain_id, id) {
+        /// Always the platform domain.
+        domain_id -> Uuid,
+        /// Half of the lease token (the attempt is the other); never used twice.
+        id -> Uuid,
+        /// Where it runs, for people.
+        name -> Text,
+        /// Queues that it serves.
+        queues -> Array<Text>,
+        /// How many jobs it runs at once.
+        concurrency -> Int4,
+        /// When the worker started.
+        started_at -> Timestamptz,
+        /// Last heartbeat.
+        heartbeat_at -> Timestamptz,
+        /// From then on another worker may take its jobs away.
+        lease_until -> Timestamptz,
+        /// When its jobs were taken away: it can claim nothing more, and what it still finishes is refused.
+        fenced_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
     /// Which permissions a role gives.
     role_permissions (domain_id, role_id, permission) {
         /// Domain of the role.
@@ -437,6 +655,7 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(
     activity_stream,
     api_keys,
+    backup_runs,
     board_columns,
     boards,
     card_tags,
@@ -449,6 +668,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     organizations,
     permissions,
     projects,
+    queue_job_batch_deltas,
+    queue_job_batches,
+    queue_jobs,
+    queue_queues,
+    queue_schedules,
+    queue_workers,
     role_permissions,
     roles,
     sessions,

@@ -19,6 +19,9 @@ pub struct DatabaseConfig {
     pub direct: Option<DatabaseAddress>,
     /// Connections of the whole process, split across workers: `DATABASE_POOL_SIZE`, default 8.
     pub pool_size: u32,
+    /// Largest share of a worker's connections that one domain holds at once, 0 to 1, rounded down to at least one
+    /// connection: `PLINTH_DATABASE_DOMAIN_SHARE`, default 0.75.
+    pub domain_share: f64,
     /// How long a request waits for a connection: `PLINTH_DATABASE_ACQUIRE_TIMEOUT`, default 3 s.
     pub acquire_timeout: Duration,
     /// How long opening a connection may take: `PLINTH_DATABASE_CONNECT_TIMEOUT`, default 3 s.
@@ -49,6 +52,7 @@ impl DatabaseConfig {
             address,
             direct,
             pool_size: reader.required("database.pool_size")?,
+            domain_share: reader.required("database.domain_share")?,
             acquire_timeout: reader.duration("database.acquire_timeout")?,
             connect_timeout: reader.duration("database.connect_timeout")?,
             statement_timeout: reader.duration("database.statement_timeout")?,

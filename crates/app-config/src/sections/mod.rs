@@ -1,5 +1,6 @@
 //! The sections of the configuration: plain structs, one file each, with how each is read.
 
+mod backup;
 mod database;
 mod paths;
 mod security;
@@ -7,6 +8,7 @@ mod server;
 mod setup;
 mod telemetry;
 
+pub use backup::BackupConfig;
 pub use database::{DatabaseConfig, LocalPostgres};
 pub use paths::PathsConfig;
 pub use security::SecurityConfig;

@@ -25,8 +25,15 @@ pub struct SecurityConfig {
     pub session_lifetime: Duration,
     /// Attempts to sign in from one client address in a minute: `PLINTH_SECURITY_LOGIN_RATE_PER_ADDRESS`, default 30.
     pub login_rate_per_address: u32,
-    /// Attempts to sign in to one account in a minute: `PLINTH_SECURITY_LOGIN_RATE_PER_ACCOUNT`, default 10.
+    /// Attempts to sign in to one account from one network in a minute: `PLINTH_SECURITY_LOGIN_RATE_PER_ACCOUNT`,
+    /// default 10.
     pub login_rate_per_account: u32,
+    /// Attempts to sign in to one account from anywhere in a minute:
+    /// `PLINTH_SECURITY_LOGIN_RATE_PER_ACCOUNT_TOTAL`, default 100.
+    pub login_rate_per_account_total: u32,
+    /// Denials in a minute after which a session or API key has to wait:
+    /// `PLINTH_SECURITY_DENIAL_RATE_PER_CREDENTIAL`, default 60.
+    pub denial_rate_per_credential: u32,
 }
 
 impl SecurityConfig {
@@ -40,6 +47,8 @@ impl SecurityConfig {
             session_lifetime: reader.duration("security.session_lifetime")?,
             login_rate_per_address: reader.required("security.login_rate_per_address")?,
             login_rate_per_account: reader.required("security.login_rate_per_account")?,
+            login_rate_per_account_total: reader.required("security.login_rate_per_account_total")?,
+            denial_rate_per_credential: reader.required("security.denial_rate_per_credential")?,
         };
         if section.session_idle > section.session_lifetime {
             let (idle, lifetime) = (

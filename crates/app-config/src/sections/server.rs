@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub header_timeout: Duration,
     /// How long a whole request may take: `PLINTH_SERVER_REQUEST_TIMEOUT`, default 30 s.
     pub request_timeout: Duration,
+    /// How long a client may take to receive an answer: `PLINTH_SERVER_SEND_TIMEOUT`, default 60 s.
+    pub send_timeout: Duration,
     /// How long an idle connection is kept open: `PLINTH_SERVER_KEEP_ALIVE`, default 75 s.
     pub keep_alive: Duration,
     /// How long running requests may take after a signal to stop: `PLINTH_SERVER_SHUTDOWN_GRACE`, default 20 s.
@@ -42,6 +44,7 @@ impl ServerConfig {
             body_limit_bytes: reader.required("server.body_limit_bytes")?,
             header_timeout: reader.duration("server.header_timeout")?,
             request_timeout: reader.duration("server.request_timeout")?,
+            send_timeout: reader.duration("server.send_timeout")?,
             keep_alive: reader.duration("server.keep_alive")?,
             shutdown_grace: reader.duration("server.shutdown_grace")?,
             cookie_secure: reader.required("server.cookie_secure")?,

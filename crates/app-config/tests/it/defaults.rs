@@ -17,7 +17,8 @@ fn everything_on() -> String {
 }
 
 fn is_name(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    text.chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[test]
@@ -73,6 +74,7 @@ fn the_defaults() {
         database,
         security,
         setup,
+        backup,
         telemetry,
         paths,
     } = Config::default();
@@ -80,9 +82,11 @@ fn the_defaults() {
     assert_eq!(server.metrics_bind.to_string(), "127.0.0.1:9464");
     assert_eq!((server.workers, server.body_limit_bytes), (0, 1024 * 1024));
     assert_eq!(server.cookie_secure, CookieSecure::Auto);
+    assert_eq!(server.send_timeout, Duration::from_secs(60));
     assert!(server.trusted_proxies.is_empty());
     assert!(database.address.is_none() && database.direct.is_none());
     assert_eq!(database.pool_size, 8);
+    assert_eq!(database.domain_share, 0.75);
     assert_eq!(database.acquire_timeout, Duration::from_secs(3));
     assert_eq!(database.statement_timeout, Duration::from_secs(10));
     assert_eq!(database.idle_in_transaction_timeout, Duration::from_secs(15));
@@ -93,7 +97,21 @@ fn the_defaults() {
     assert_eq!(security.bcrypt_cost, 10);
     assert_eq!(security.session_idle, Duration::from_secs(24 * 3600));
     assert_eq!(security.session_lifetime, Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(
+        (
+            security.login_rate_per_address,
+            security.login_rate_per_account,
+            security.login_rate_per_account_total
+        ),
+        (30, 10, 100)
+    );
+    assert_eq!(security.denial_rate_per_credential, 60);
     assert!(!setup.at_start() && setup.token.is_none());
+    assert!(backup.url.is_none() && backup.recipients.is_empty());
+    assert_eq!(
+        (backup.keep_daily, backup.keep_weekly, backup.keep_monthly),
+        (7, 5, 12)
+    );
     assert_eq!(
         (telemetry.log_filter.as_str(), telemetry.log_format),
         ("info", LogFormat::Text)

@@ -1,6 +1,9 @@
 //! What can go wrong with migrations, each with an exit code of its own.
 
+use pg_catalog::PlanError;
 use pg_connect::ConnectError;
+
+use super::folder::FolderError;
 
 /// Why migrations could not be run, reverted or read.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,36 @@ pub enum MigrateError {
         /// Version and name of the first.
         first: String,
     },
+    /// A migration without a transaction was broken off, and the caller does not go on with it.
+    #[error(
+        "migration {version}_{name} is half {way}: {finished} of {of} statements; run `plinth-ops migrate run` to go on, \
+         or `plinth-ops migrate revert` to go back"
+    )]
+    HalfDone {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// `applied` or `reverted`.
+        way: &'static str,
+        /// The last statement that is done.
+        finished: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// A statement of a half done migration was changed after it had run.
+    #[error(
+        "statement {statement} of migration {version}_{name} was edited after it ran, and the migration is half done; \
+         undo the edit"
+    )]
+    EditedStatement {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// Which, from 1.
+        statement: usize,
+    },
     /// An extension is missing and cannot be made.
     #[error("{0}")]
     Requirement(String),
@@ -73,6 +106,46 @@ pub enum MigrateError {
         /// The server's words: message, detail, where.
         message: String,
     },
+    /// A statement of a migration without a transaction failed. Those before it stay done.
+    #[error(
+        "statement {statement} of {of} (line {line}) of migration {version}_{name} failed; those before it stay done, and \
+         the next run goes on with it: {message}"
+    )]
+    StatementFailed {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// Which, from 1.
+        statement: usize,
+        /// How many there are.
+        of: usize,
+        /// Line on which it begins.
+        line: usize,
+        /// The server's words, or ours.
+        message: String,
+    },
+    /// A directory of migrations cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The database cannot be taken over from another tool.
+    #[error("{0}")]
+    Baseline(String),
+    /// The desired schema cannot be loaded.
+    #[error("the desired schema: {0}")]
+    Desired(String),
+    /// No migration can be generated.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A schema cannot be read.
+    #[error(transparent)]
+    Catalogue(#[from] pg_catalog::Error),
+    /// Whether the schema has drifted cannot be told by its fingerprint.
+    #[error(
+        "cannot tell whether the schema is as the migrations make it: {0}, and this login may not make a database to compare \
+         with (CREATEDB)"
+    )]
+    NoFingerprint(String),
     /// Reading or writing the history failed.
     #[error("migration history: {}", describe(.0))]
     History(#[from] tokio_postgres::Error),
@@ -92,9 +165,18 @@ impl MigrateError {
     /// Exit code of `plinth-ops migrate`; listed in docs/OPERATIONS.md.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed { .. } | Self::History(_) | Self::Requirement(_) => 1,
-            Self::Pending { .. } => 2,
-            Self::Edited { .. } | Self::Unknown { .. } => 4,
+            Self::Plan(PlanError::Hint { .. } | PlanError::NotARename(_)) | Self::Folder(_) => 64,
+            Self::Failed { .. }
+            | Self::StatementFailed { .. }
+            | Self::History(_)
+            | Self::Requirement(_)
+            | Self::Baseline(_)
+            | Self::Desired(_)
+            | Self::Plan(_)
+            | Self::Catalogue(_)
+            | Self::NoFingerprint(_) => 1,
+            Self::Pending { .. } | Self::HalfDone { .. } => 2,
+            Self::Edited { .. } | Self::EditedStatement { .. } | Self::Unknown { .. } => 4,
             Self::Locked { .. } => 5,
             Self::OutOfOrder { .. } => 6,
             Self::Connect(_) => 7,

@@ -4,9 +4,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::{MIGRATIONS, MigrateError, Migration};
+use super::journal::{self, HalfDone};
+use super::{Direction, MigrateError, Migration};
 
-/// Makes both tables when they are not there. Diesel's has exactly the form that its command line makes.
+/// Tables that the runner keeps for itself, in the schema that the login makes tables in.
+pub const BOOKKEEPING: [&str; 3] = [
+    "__diesel_schema_migrations",
+    "plinth_migrations",
+    "plinth_migration_statements",
+];
+
+/// Makes history and ledger when they are not there. Diesel's has exactly the form that its command line makes.
 pub(super) async fn prepare(client: &Client) -> Result<(), MigrateError> {
     client
         .batch_execute(
@@ -21,11 +29,55 @@ pub(super) async fn prepare(client: &Client) -> Result<(), MigrateError> {
                  applied_at timestamptz NOT NULL DEFAULT now(),
                  duration_ms bigint NOT NULL,
                  applied_by text NOT NULL,
-                 plinth_version text NOT NULL);
+                 plinth_version text NOT NULL,
+                 schema_fingerprint text);
              COMMENT ON TABLE plinth_migrations IS
                  'Ledger beside __diesel_schema_migrations: what exactly was applied, by whom, how long it took.';",
         )
         .await?;
+    Ok(())
+}
+
+/// Writes down that the migration is applied, or that it no longer is. Part of the caller's transaction.
+pub(super) async fn write(
+    client: &Client,
+    migration: &Migration,
+    direction: Direction,
+    duration_ms: i64,
+) -> Result<(), tokio_postgres::Error> {
+    match direction {
+        Direction::Up => {
+            client
+                .execute(
+                    "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)",
+                    &[&migration.version],
+                )
+                .await?;
+            client
+                .execute(
+                    "INSERT INTO plinth_migrations (version, name, checksum, duration_ms, applied_by, plinth_version)
+                     VALUES ($1, $2, $3, $4, session_user, $5)",
+                    &[
+                        &migration.version,
+                        &migration.name,
+                        &migration.checksum(),
+                        &duration_ms,
+                        &env!("CARGO_PKG_VERSION"),
+                    ],
+                )
+                .await?;
+        }
+        Direction::Down => {
+            for table in ["__diesel_schema_migrations", "plinth_migrations"] {
+                client
+                    .execute(
+                        &format!("DELETE FROM {table} WHERE version = $1"),
+                        &[&migration.version],
+                    )
+                    .await?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -37,6 +89,8 @@ pub enum State {
     Applied,
     /// Not yet applied.
     Pending,
+    /// Broken off between two of its statements, on the way there or back.
+    HalfDone,
     /// Not yet applied, although a newer one is.
     OutOfOrder,
     /// Applied, and changed since.
@@ -54,17 +108,31 @@ pub struct Entry {
     pub name: String,
     /// How it stands.
     pub state: State,
+    /// Where it was broken off, when it was.
+    pub half_done: Option<HalfDone>,
     /// When it was applied.
     pub applied_at: Option<DateTime<Utc>>,
-    /// How long it took, in milliseconds; unknown when the diesel command line applied it.
+    /// How long it took, in milliseconds; unknown when another tool applied it.
     pub duration_ms: Option<i64>,
     /// Who applied it: the database role.
     pub applied_by: Option<String>,
     /// Checksum of what was applied.
     pub checksum: Option<String>,
+    /// The tool that had applied it when the database was taken over: `diesel`, `golang-migrate`, `drizzle`.
+    pub baselined_from: Option<String>,
+    /// Checksum of what we have, when it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum_now: Option<String>,
 }
 
-/// All migrations of the database and of the binary, by version.
+impl Entry {
+    /// Whether something is left to run before it is applied.
+    pub fn is_due(&self) -> bool {
+        matches!(self.state, State::Pending | State::OutOfOrder | State::HalfDone)
+    }
+}
+
+/// All migrations of the database and of the program, by version.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// One line each.
@@ -72,19 +140,18 @@ pub struct Status {
 }
 
 impl Status {
-    /// Those that are not applied, oldest first.
-    pub fn pending(&self) -> impl Iterator<Item = &'static Migration> {
-        MIGRATIONS.iter().filter(|migration| {
-            self.migrations.iter().any(|entry| {
-                entry.version == migration.version
-                    && matches!(entry.state, State::Pending | State::OutOfOrder)
-            })
-        })
+    /// Those that are not applied, or not wholly, oldest first.
+    pub fn pending(&self) -> impl Iterator<Item = &Entry> {
+        self.migrations.iter().filter(|entry| entry.is_due())
     }
 
-    /// Whether the schema is exactly what the binary wants.
+    /// Whether the schema is exactly what the program wants.
     pub fn is_current(&self) -> bool {
         self.migrations.iter().all(|entry| entry.state == State::Applied)
+    }
+
+    pub(super) fn entry(&self, version: &str) -> Option<&Entry> {
+        self.migrations.iter().find(|entry| entry.version == version)
     }
 
     /// The first thing that nothing may be done about without a person.
@@ -101,7 +168,7 @@ impl Status {
         for entry in &self.migrations {
             let (version, name) = (entry.version.clone(), entry.name.clone());
             match entry.state {
-                State::Applied | State::Pending => {}
+                State::Applied | State::Pending | State::HalfDone => {}
                 State::Unknown => return Err(MigrateError::Unknown { version }),
                 State::OutOfOrder => {
                     return Err(MigrateError::OutOfOrder {
@@ -111,16 +178,11 @@ impl Status {
                     });
                 }
                 State::Edited => {
-                    let ours = MIGRATIONS
-                        .iter()
-                        .find(|migration| migration.version == version)
-                        .map_or_else(String::new, Migration::checksum);
-                    let applied = entry.checksum.clone().unwrap_or_default();
                     return Err(MigrateError::Edited {
                         version,
                         name,
-                        applied,
-                        ours,
+                        applied: entry.checksum.clone().unwrap_or_default(),
+                        ours: entry.checksum_now.clone().unwrap_or_default(),
                     });
                 }
             }
@@ -131,25 +193,28 @@ impl Status {
     /// For those who need the schema and do not migrate: [`Self::check`], and nothing may be pending.
     ///
     /// # Errors
-    /// An unknown, edited, late or pending migration.
+    /// An unknown, edited, late, half done or pending migration.
     pub fn require_current(&self) -> Result<(), MigrateError> {
         self.check()?;
         let pending: Vec<_> = self.pending().collect();
-        match pending.first() {
-            None => Ok(()),
-            Some(first) => Err(MigrateError::Pending {
+        let Some(first) = pending.first() else {
+            return Ok(());
+        };
+        Err(match &first.half_done {
+            Some(half) => half.error(first),
+            None => MigrateError::Pending {
                 count: pending.len(),
                 first: format!("{}_{}", first.version, first.name),
-            }),
-        }
+            },
+        })
     }
 }
 
 /// Reads how things stand. Tables that are not there mean that nothing is applied.
-pub(super) async fn read(client: &Client) -> Result<Status, MigrateError> {
+pub(super) async fn read(client: &Client, migrations: &[Migration]) -> Result<Status, MigrateError> {
     let there: bool = client
         .query_one(
-            "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AND to_regclass('plinth_migrations') IS NOT NULL",
+            "SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL",
             &[],
         )
         .await?
@@ -160,27 +225,35 @@ pub(super) async fn read(client: &Client) -> Result<Status, MigrateError> {
         .map(|entry| entry.version.clone())
         .max()
         .unwrap_or_default();
-    for migration in MIGRATIONS {
+    for migration in migrations {
         if let Some(entry) = entries
             .iter_mut()
             .find(|entry| entry.version == migration.version)
         {
-            migration.name.clone_into(&mut entry.name);
-            let edited = entry
-                .checksum
-                .as_ref()
-                .is_some_and(|checksum| *checksum != migration.checksum());
+            migration.name.as_ref().clone_into(&mut entry.name);
+            let ours = migration.checksum();
+            let edited = entry.checksum.as_ref().is_some_and(|checksum| *checksum != ours);
             entry.state = if edited { State::Edited } else { State::Applied };
+            entry.checksum_now = edited.then_some(ours);
         } else {
             let late = *migration.version < *newest;
             entries.push(Entry {
-                version: migration.version.to_owned(),
-                name: migration.name.to_owned(),
+                name: migration.name.to_string(),
                 state: if late { State::OutOfOrder } else { State::Pending },
-                applied_at: None,
-                duration_ms: None,
-                applied_by: None,
-                checksum: None,
+                ..unknown(&migration.version)
+            });
+        }
+    }
+    for (version, half) in journal::read(client, migrations).await? {
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.version == version) {
+            if entry.state != State::Unknown {
+                entry.state = State::HalfDone;
+            }
+            entry.half_done = Some(half);
+        } else {
+            entries.push(Entry {
+                half_done: Some(half),
+                ..unknown(&version)
             });
         }
     }
@@ -188,25 +261,49 @@ pub(super) async fn read(client: &Client) -> Result<Status, MigrateError> {
     Ok(Status { migrations: entries })
 }
 
+fn unknown(version: &str) -> Entry {
+    Entry {
+        version: version.to_owned(),
+        name: String::new(),
+        state: State::Unknown,
+        half_done: None,
+        applied_at: None,
+        duration_ms: None,
+        applied_by: None,
+        checksum: None,
+        baselined_from: None,
+        checksum_now: None,
+    }
+}
+
 async fn applied(client: &Client) -> Result<Vec<Entry>, MigrateError> {
-    let rows = client
-        .query(
-            "SELECT h.version, coalesce(l.name, ''), coalesce(l.applied_at, h.run_on AT TIME ZONE 'UTC'),
-                    l.duration_ms, l.applied_by, l.checksum
-               FROM __diesel_schema_migrations h LEFT JOIN plinth_migrations l ON l.version = h.version",
-            &[],
-        )
-        .await?;
+    let ledger: bool = client
+        .query_one("SELECT to_regclass('plinth_migrations') IS NOT NULL", &[])
+        .await?
+        .get(0);
+    // The diesel command line leaves no ledger; one that was made before anything was taken over has no such column.
+    let sql = if ledger {
+        "SELECT h.version, coalesce(l.name, ''), coalesce(l.applied_at, h.run_on AT TIME ZONE 'UTC'),
+                l.duration_ms, l.applied_by, l.checksum, to_jsonb(l) ->> 'baselined_from'
+           FROM __diesel_schema_migrations h LEFT JOIN plinth_migrations l ON l.version = h.version"
+    } else {
+        "SELECT version, '', run_on AT TIME ZONE 'UTC', NULL::bigint, NULL, NULL, NULL FROM __diesel_schema_migrations"
+    };
+    let rows = client.query(sql, &[]).await?;
     Ok(rows
         .iter()
-        .map(|row| Entry {
-            version: row.get(0),
-            name: row.get(1),
-            state: State::Unknown,
-            applied_at: row.get(2),
-            duration_ms: row.get(3),
-            applied_by: row.get(4),
-            checksum: row.get(5),
+        .map(|row| {
+            let baselined_from: Option<String> = row.get(6);
+            Entry {
+                name: row.get(1),
+                applied_at: row.get(2),
+                // What another tool did took a time that nobody wrote down.
+                duration_ms: row.get::<_, Option<i64>>(3).filter(|_| baselined_from.is_none()),
+                applied_by: row.get(4),
+                checksum: row.get(5),
+                baselined_from,
+                ..unknown(row.get(0))
+            }
         })
         .collect())
 }

@@ -1,46 +1,56 @@
-//! Applies and reverts the migrations that the binary carries.
+//! Applies and reverts migrations: those that the binary carries, or those of a directory.
 //!
 //! Diesel's history table is kept, so that the `diesel` command line goes on working; a ledger beside it remembers
 //! checksum, duration, version and author. Fifty processes may run this at once: a try-lock on an advisory lock lets
 //! one through, and the others find nothing left to do.
 
+mod baseline;
+mod desired;
+mod drift;
 mod error;
+mod fingerprint;
+mod folder;
+mod foreign;
+mod generate;
 mod history;
+mod index;
+mod journal;
+mod kind;
 mod lock;
+mod migration;
+mod plan;
+mod progress;
+mod prove;
 mod requirements;
+mod rows;
 mod run;
+mod schema_rs;
+mod scratch;
+mod seed;
+mod session;
+mod split;
+mod stepwise;
+mod trace;
+mod verify;
 
+pub use baseline::{Baseline, Baselined};
+pub use desired::{Desired, desired_difference};
+pub use drift::{ComparedWith, Drift};
 pub use error::MigrateError;
 pub(crate) use error::{connection_lost, describe};
-pub use history::{Entry, State, Status};
-pub use run::{Applied, Migrator};
-
-/// One migration of the binary.
-#[derive(Clone, Copy, Debug)]
-pub struct Migration {
-    /// Digits of the directory's timestamp; what the history stores.
-    pub version: &'static str,
-    /// Name of the directory behind the timestamp.
-    pub name: &'static str,
-    /// SQL that applies it.
-    pub up: &'static str,
-    /// SQL that reverts it.
-    pub down: &'static str,
-}
-
-/// The migrations that the binary carries, oldest first.
-pub static MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
-
-impl Migration {
-    /// SHA-256 of the SQL that applies it, with line ends and trailing blanks normalised: a checkout under another
-    /// system, or a blank line, is no edit.
-    pub fn checksum(&self) -> String {
-        use sha2::{Digest as _, Sha256};
-        let mut hash = Sha256::new();
-        for line in self.up.trim_start_matches('\u{feff}').trim_end().lines() {
-            hash.update(line.trim_end().as_bytes());
-            hash.update(b"\n");
-        }
-        hex::encode(hash.finalize())
-    }
-}
+pub use fingerprint::Standing;
+pub use folder::FolderError;
+pub use foreign::Tool;
+pub use generate::{Generate, Generated, GeneratedMigration, generate};
+pub use history::{BOOKKEEPING, Entry, State, Status};
+pub use journal::HalfDone;
+pub use migration::{Direction, MIGRATIONS, Migration};
+pub use plan::{Plan, PlannedMigration, PlannedStatement};
+pub use progress::{Log, Progress, Watch};
+pub use run::{Applied, Migrator, Task};
+pub use schema_rs::schema_rs;
+pub use scratch::Scratch;
+pub use seed::{Empty, Seeded};
+pub use split::{SplitError, Statement, split};
+pub use trace::{LockMode, LockTrace, RelationLock, Traced};
+pub use verify::{Verified, verify};

@@ -7,7 +7,8 @@ use super::MigrateError;
 /// Oldest server that the schema works on, as `server_version_num`.
 const OLDEST_SERVER: i32 = 140_000;
 
-const EXTENSIONS: [&str; 2] = ["pgcrypto", "uuid-ossp"];
+/// Those that the schema needs.
+pub(super) const EXTENSIONS: [&str; 2] = ["pgcrypto", "uuid-ossp"];
 
 /// Checks the version, and makes the extensions when they are missing.
 pub(super) async fn ensure(client: &Client) -> Result<(), MigrateError> {

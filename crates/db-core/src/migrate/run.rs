@@ -1,46 +1,95 @@
 //! Running and reverting.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
-
-use super::{MIGRATIONS, MigrateError, Migration, Status, error, history, lock, requirements};
+use super::history::State;
+use super::progress::{Log, Watch};
+use super::session::Session;
+use super::{
+    Direction, MIGRATIONS, MigrateError, Migration, Plan, Status, fingerprint, history, plan, requirements,
+};
 use crate::owner::Owner;
 
-/// How long DDL may wait for a lock before it lets the queue behind it pass and asks again.
-const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// How often DDL asks again.
-const LOCK_ATTEMPTS: u32 = 20;
-
 /// Runs and reverts migrations as the owner of the database.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Migrator<'a> {
-    owner: &'a Owner,
-    patience: Duration,
+    pub(super) owner: &'a Owner,
+    pub(super) patience: Duration,
+    pub(super) migrations: &'a [Migration],
+    watch: Option<&'a dyn Watch>,
 }
 
 /// A migration that was applied or reverted.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Applied {
     /// Its version.
-    pub version: &'static str,
+    pub version: String,
     /// Its name.
-    pub name: &'static str,
-    /// How long it took, in milliseconds.
+    pub name: String,
+    /// Which of the two.
+    pub direction: Direction,
+    /// How long it took, in milliseconds; of a resumed one, since it was resumed.
     pub duration_ms: i64,
 }
 
-enum Direction {
-    Up,
-    Down,
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Apply what is pending, oldest first.
+    Run,
+    /// Revert the last so many, newest first. One that is half done counts.
+    Revert(usize),
+    /// Revert the last so many, then apply them again.
+    Redo(usize),
+}
+
+/// One migration, one way.
+pub(super) struct Step<'a> {
+    pub migration: &'a Migration,
+    pub direction: Direction,
+    /// Whether it was broken off, on this way or the other.
+    pub half_done: bool,
+    /// The last statement of this way that is done already; 0 when none is.
+    pub finished: usize,
+}
+
+impl<'a> Step<'a> {
+    /// Applies what was taken back in an earlier step.
+    fn anew(migration: &'a Migration) -> Self {
+        Self {
+            migration,
+            direction: Direction::Up,
+            half_done: false,
+            finished: 0,
+        }
+    }
 }
 
 impl<'a> Migrator<'a> {
-    /// A migrator that waits for the lock for at most `patience`.
+    /// A migrator of the migrations that the program carries, that waits for the lock for at most `patience`, and says in
+    /// the log how long statements go.
     pub fn new(owner: &'a Owner, patience: Duration) -> Self {
-        Self { owner, patience }
+        Self {
+            owner,
+            patience,
+            migrations: MIGRATIONS,
+            watch: None,
+        }
+    }
+
+    /// Works with these migrations instead.
+    #[must_use]
+    pub fn with(self, migrations: &'a [Migration]) -> Self {
+        Self { migrations, ..self }
+    }
+
+    /// Tells somebody else how long statements go.
+    #[must_use]
+    pub fn watched_by(self, watch: &'a dyn Watch) -> Self {
+        Self {
+            watch: Some(watch),
+            ..self
+        }
     }
 
     /// How each migration stands.
@@ -48,7 +97,7 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// The owner cannot connect or read.
     pub async fn status(&self) -> Result<Status, MigrateError> {
-        history::read(&self.owner.connect().await?).await
+        history::read(&self.owner.connect().await?, self.migrations).await
     }
 
     /// Applies what is pending, oldest first.
@@ -56,24 +105,7 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// See [`MigrateError`]; what was applied before the error stays applied.
     pub async fn run(&self) -> Result<Vec<Applied>, MigrateError> {
-        let client = self.owner.connect().await?;
-        let status = history::read(&client).await?;
-        status.check()?;
-        if status.is_current() {
-            return Ok(Vec::new());
-        }
-        lock::acquire(&client, self.patience).await?;
-        requirements::ensure(&client).await?;
-        history::prepare(&client).await?;
-        // Another process may have done the work in the meantime.
-        let status = history::read(&client).await?;
-        status.check()?;
-        let mut done = Vec::new();
-        for migration in status.pending() {
-            done.push(step(&client, migration, &Direction::Up).await?);
-        }
-        lock::release(&client).await?;
-        Ok(done)
+        self.perform(Task::Run).await
     }
 
     /// Reverts the last `count` migrations, newest first.
@@ -81,115 +113,125 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// See [`MigrateError`]; what was reverted before the error stays reverted.
     pub async fn revert(&self, count: usize) -> Result<Vec<Applied>, MigrateError> {
+        self.perform(Task::Revert(count)).await
+    }
+
+    /// Does what is asked for; each step that was taken, in order.
+    ///
+    /// # Errors
+    /// See [`MigrateError`]; what was done before the error stays done.
+    pub async fn perform(&self, task: Task) -> Result<Vec<Applied>, MigrateError> {
         let client = self.owner.connect().await?;
-        lock::acquire(&client, self.patience).await?;
-        history::prepare(&client).await?;
-        let status = history::read(&client).await?;
+        let status = history::read(&client, self.migrations).await?;
         status.check()?;
-        let pending: Vec<&str> = status.pending().map(|migration| migration.version).collect();
-        let applied = MIGRATIONS
-            .iter()
-            .rev()
-            .filter(|migration| !pending.contains(&migration.version));
-        let mut done = Vec::new();
-        for migration in applied.take(count) {
-            done.push(step(&client, migration, &Direction::Down).await?);
+        if task == Task::Run && status.is_current() {
+            return Ok(Vec::new());
         }
-        lock::release(&client).await?;
+        let log = Log::default();
+        let watch = self.watch.unwrap_or(&log);
+        let session = Session::begin(client, self.owner, watch, self.patience).await?;
+        if !matches!(task, Task::Revert(_)) {
+            requirements::ensure(&session.client).await?;
+        }
+        history::prepare(&session.client).await?;
+        // Another process may have done the work in the meantime.
+        let status = history::read(&session.client, self.migrations).await?;
+        status.check()?;
+        let steps = self.steps(&status, task);
+        // What has drifted already is not to pass for what the migrations make.
+        let drifted = !steps.is_empty()
+            && matches!(
+                fingerprint::standing(&session.client).await,
+                Ok(fingerprint::Standing::Drifted)
+            );
+        let mut done = Vec::new();
+        for step in steps {
+            done.push(
+                session
+                    .step(step.migration, step.direction, step.half_done)
+                    .await?,
+            );
+        }
+        if drifted {
+            tracing::warn!(
+                "the schema was not what the migrations had made; `plinth-ops migrate drift` names the differences"
+            );
+        }
+        if !done.is_empty()
+            && let Err(error) = fingerprint::record(&session.client, drifted).await
+        {
+            tracing::warn!(%error, "the schema's fingerprint was not written down; `plinth-ops migrate drift` does it");
+        }
+        session.end().await?;
         Ok(done)
     }
-}
 
-/// One migration and its history rows in one transaction, tried again while a lock is not to be had.
-async fn step(
-    client: &Client,
-    migration: &'static Migration,
-    way: &Direction,
-) -> Result<Applied, MigrateError> {
-    let mut attempt = 1;
-    loop {
-        let started = Instant::now();
-        match transaction(client, migration, way, started).await {
-            Ok(duration_ms) => {
-                tracing::info!(
-                    version = migration.version,
-                    name = migration.name,
-                    duration_ms,
-                    "migrated"
-                );
-                return Ok(Applied {
-                    version: migration.version,
-                    name: migration.name,
-                    duration_ms,
-                });
-            }
-            Err(error) => {
-                // The connection may be gone; then the server has rolled back by itself.
-                let _ = client.batch_execute("ROLLBACK").await;
-                if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
-                    return Err(MigrateError::Failed {
-                        version: migration.version.to_owned(),
-                        name: migration.name.to_owned(),
-                        message: error::describe(&error),
-                    });
+    /// What would be done, and which locks it takes: tried in a transaction that is rolled back.
+    ///
+    /// It takes the locks for real, for as long as the statements take, and waits for none longer than `lock_timeout`.
+    ///
+    /// # Errors
+    /// See [`MigrateError`]; nothing is changed.
+    pub async fn plan(&self, task: Task) -> Result<Plan, MigrateError> {
+        let client = self.owner.connect().await?;
+        let status = history::read(&client, self.migrations).await?;
+        status.check()?;
+        let steps = self.steps(&status, task);
+        if steps.is_empty() {
+            return Ok(Plan::default());
+        }
+        let log = Log::default();
+        let session = Session::begin(client, self.owner, self.watch.unwrap_or(&log), self.patience).await?;
+        let plan = plan::make(&session, &steps).await?;
+        session.end().await?;
+        Ok(plan)
+    }
+
+    /// Which migrations the task means, in the order in which they are taken.
+    fn steps(&self, status: &Status, task: Task) -> Vec<Step<'a>> {
+        let half = |migration: &Migration| status.entry(&migration.version)?.half_done;
+        let step = |migration: &'a Migration, direction| Step {
+            migration,
+            direction,
+            half_done: half(migration).is_some(),
+            finished: half(migration)
+                .filter(|half| half.direction == direction)
+                .map_or(0, |half| half.finished),
+        };
+        let due = |migration: &&Migration| {
+            status
+                .entry(&migration.version)
+                .is_some_and(|entry| entry.is_due())
+        };
+        match task {
+            Task::Run => {
+                let mut steps = Vec::new();
+                for migration in self.migrations.iter().filter(due) {
+                    // What was half taken back is taken back wholly, so that it is applied onto what it was written for.
+                    if half(migration).is_some_and(|half| half.direction == Direction::Down) {
+                        steps.push(step(migration, Direction::Down));
+                        steps.push(Step::anew(migration));
+                    } else {
+                        steps.push(step(migration, Direction::Up));
+                    }
                 }
-                let [jitter] = crate::clock::random_bytes::<1>();
-                tokio::time::sleep(Duration::from_millis(100 + u64::from(jitter) * 2)).await;
-                attempt += 1;
+                steps
+            }
+            Task::Revert(count) => {
+                let there = |migration: &&Migration| {
+                    status
+                        .entry(&migration.version)
+                        .is_some_and(|entry| matches!(entry.state, State::Applied | State::HalfDone))
+                };
+                let last = self.migrations.iter().rev().filter(there).take(count);
+                last.map(|migration| step(migration, Direction::Down)).collect()
+            }
+            Task::Redo(count) => {
+                let mut steps = self.steps(status, Task::Revert(count));
+                let again: Vec<_> = steps.iter().rev().map(|step| step.migration).collect();
+                steps.extend(again.into_iter().map(Step::anew));
+                steps
             }
         }
     }
-}
-
-async fn transaction(
-    client: &Client,
-    migration: &Migration,
-    way: &Direction,
-    started: Instant,
-) -> Result<i64, tokio_postgres::Error> {
-    // row_security = off: a backfill that policies would filter fails instead of doing half of its work.
-    client
-        .batch_execute(&format!(
-            "BEGIN; SET LOCAL row_security = off; SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = {}",
-            LOCK_TIMEOUT.as_millis()
-        ))
-        .await?;
-    let milliseconds = || i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX);
-    match way {
-        Direction::Up => {
-            client.batch_execute(migration.up).await?;
-            client
-                .execute(
-                    "INSERT INTO __diesel_schema_migrations (version) VALUES ($1)",
-                    &[&migration.version],
-                )
-                .await?;
-            client
-                .execute(
-                    "INSERT INTO plinth_migrations (version, name, checksum, duration_ms, applied_by, plinth_version)
-                     VALUES ($1, $2, $3, $4, session_user, $5)",
-                    &[
-                        &migration.version,
-                        &migration.name,
-                        &migration.checksum(),
-                        &milliseconds(),
-                        &env!("CARGO_PKG_VERSION"),
-                    ],
-                )
-                .await?;
-        }
-        Direction::Down => {
-            client.batch_execute(migration.down).await?;
-            for table in ["__diesel_schema_migrations", "plinth_migrations"] {
-                client
-                    .execute(
-                        &format!("DELETE FROM {table} WHERE version = $1"),
-                        &[&migration.version],
-                    )
-                    .await?;
-            }
-        }
-    }
-    client.batch_execute("COMMIT").await?;
-    Ok(milliseconds())
 }

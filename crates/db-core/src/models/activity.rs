@@ -53,16 +53,35 @@ impl Activity {
     /// The fields as they were. Never hand a secret to this.
     #[must_use]
     pub fn before(mut self, fields: &impl Serialize) -> Self {
-        self.before = serde_json::to_value(fields).ok();
+        self.before = noted(fields);
         self
     }
 
     /// The fields as they are. Never hand a secret to this.
     #[must_use]
     pub fn after(mut self, fields: &impl Serialize) -> Self {
-        self.after = serde_json::to_value(fields).ok();
+        self.after = noted(fields);
         self
     }
+}
+
+/// Most characters of a text that are noted; a description may have ten times as many.
+const NOTED_CHARACTERS: usize = 2_000;
+
+/// The fields as JSON, long texts cut: the stream says what changed, it is not a second copy of everything.
+fn noted(fields: &impl Serialize) -> Option<Value> {
+    let mut value = serde_json::to_value(fields).ok()?;
+    for text in value.as_object_mut().into_iter().flatten().map(|(_, text)| text) {
+        if let Value::String(text) = text
+            && text.len() > NOTED_CHARACTERS
+            && let Some((end, _)) = text.char_indices().nth(NOTED_CHARACTERS)
+        {
+            let all = text.chars().count();
+            text.truncate(end);
+            text.push_str(&format!("… ({all} characters)"));
+        }
+    }
+    Some(value)
 }
 
 /// The row to insert; domain, user and API key come from the transaction's context.
@@ -197,4 +216,20 @@ pub async fn activity_list(
         query = query.filter(activity_stream::id.lt(after));
     }
     Ok(page.cut(query.load(&mut tx.conn()).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{NOTED_CHARACTERS, noted};
+
+    #[test]
+    fn a_long_text_is_cut_and_says_so() {
+        let long = "ü".repeat(NOTED_CHARACTERS + 1);
+        let fits = "ü".repeat(NOTED_CHARACTERS);
+        let value = noted(&json!({ "long": long, "fits": fits, "number": 1 }));
+        let cut = format!("{fits}… (2001 characters)");
+        assert_eq!(value, Some(json!({ "long": cut, "fits": fits, "number": 1 })));
+    }
 }

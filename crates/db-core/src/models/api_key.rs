@@ -20,6 +20,7 @@ use crate::page::{Page, PageRequest};
 use crate::rbac::Permission;
 use crate::schema::api_keys;
 use crate::secrets::token::{ApiKeyToken, TokenHash};
+use crate::single_statement::Executor;
 use crate::tx::{Pool, Tx, WriteTx};
 
 /// bcrypt cost of a key's hash. Low: 178 random bits are not guessed, however fast the hash is.
@@ -89,7 +90,7 @@ pub async fn own_api_key_list(tx: &Tx<'_>, page: &PageRequest<ApiKeyId>) -> Resu
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn own_api_key_get(tx: &Tx<'_>, id: ApiKeyId) -> Result<ApiKey> {
+pub async fn own_api_key_get<'a>(tx: impl Executor<'a>, id: ApiKeyId) -> Result<ApiKey> {
     api_keys::table
         .select(ApiKey::as_select())
         .filter(api_keys::id.eq(id))
@@ -183,6 +184,29 @@ pub async fn own_api_key_rename(tx: &WriteTx<'_>, id: ApiKeyId, name: &str) -> R
 pub async fn own_api_key_revoke(tx: &WriteTx<'_>, id: ApiKeyId) -> Result<()> {
     let before = own_api_key_lock(tx, id).await?;
     revoke(tx, &before).await
+}
+
+/// Revokes all keys of the acting user, with effect at the very next request.
+///
+/// # Errors
+/// A database error.
+pub async fn own_api_key_revoke_all(tx: &WriteTx<'_>) -> Result<()> {
+    let keys: Vec<ApiKey> = diesel::update(
+        api_keys::table
+            .filter(api_keys::revoked_at.is_null())
+            .filter(own()),
+    )
+    .set((
+        api_keys::revoked_at.eq(diesel::dsl::now),
+        api_keys::version.eq(api_keys::version + 1),
+    ))
+    .returning(ApiKey::as_returning())
+    .get_results(&mut tx.conn())
+    .await?;
+    for key in &keys {
+        tx.record(Activity::new("api_key.revoke", "api_key", key.id).before(key));
+    }
+    Ok(())
 }
 
 /// Revokes a key of a user, with effect at the very next request.
@@ -325,13 +349,18 @@ struct Verified {
 }
 
 impl Pool {
+    /// The key behind a token, when it was verified within the last minute. Asks no database.
+    pub fn remembered_api_key(&self, hash: TokenHash) -> Option<VerifiedKey> {
+        self.shared.verified_keys.get(&hash)
+    }
+
     /// The key behind a token: from the process's memory when it was verified within the last minute, else by
     /// `crypt()`. Whether it still counts is decided by `enter()`, at every request.
     ///
     /// # Errors
     /// `Unauthenticated` when the secret does not fit.
     pub async fn verify_api_key(&self, token: &ApiKeyToken, hash: TokenHash) -> Result<VerifiedKey> {
-        if let Some(key) = self.shared.verified_keys.get(&hash) {
+        if let Some(key) = self.remembered_api_key(hash) {
             return Ok(key);
         }
         let mut conn = self.connections.get().await?;

@@ -12,6 +12,7 @@ use crate::models::activity::Activity;
 use crate::models::check_version;
 use crate::page::{Page, PageRequest};
 use crate::schema::boards;
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// A board.
@@ -77,7 +78,7 @@ pub async fn board_list(tx: &Tx<'_>, project: ProjectId, page: &PageRequest<Boar
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn board_get(tx: &Tx<'_>, id: BoardId) -> Result<Board> {
+pub async fn board_get<'a>(tx: impl Executor<'a>, id: BoardId) -> Result<Board> {
     boards::table
         .select(Board::as_select())
         .filter(boards::id.eq(id))

@@ -12,6 +12,7 @@ use crate::models::activity::Activity;
 use crate::models::{board, check_version};
 use crate::rank;
 use crate::schema::{board_columns, boards};
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// Most columns that a board may have; they are listed without pages.
@@ -92,7 +93,7 @@ pub async fn column_list(tx: &Tx<'_>, board: BoardId) -> Result<Vec<BoardColumn>
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn column_get(tx: &Tx<'_>, id: ColumnId) -> Result<BoardColumn> {
+pub async fn column_get<'a>(tx: impl Executor<'a>, id: ColumnId) -> Result<BoardColumn> {
     board_columns::table
         .select(BoardColumn::as_select())
         .filter(board_columns::id.eq(id))
@@ -162,16 +163,18 @@ pub async fn column_update(
 ) -> Result<BoardColumn> {
     let before = column_lock(tx, id).await?;
     check_version(expected, before.version)?;
-    let after: BoardColumn = diesel::update(board_columns::table.filter(board_columns::id.eq(id)))
-        .set((
-            patch,
-            board_columns::version.eq(board_columns::version + 1),
-            board_columns::updated_at.eq(diesel::dsl::now),
-        ))
-        .returning(BoardColumn::as_returning())
-        .get_result(&mut tx.conn())
-        .await
-        .or_invalid(LIMIT_CHECK, "wip_limit", "must be given unless wip_policy is off")?;
+    let after: BoardColumn = Cached(
+        diesel::update(board_columns::table.filter(board_columns::id.eq(id)))
+            .set((
+                patch,
+                board_columns::version.eq(board_columns::version + 1),
+                board_columns::updated_at.eq(diesel::dsl::now),
+            ))
+            .returning(BoardColumn::as_returning()),
+    )
+    .get_result(&mut tx.conn())
+    .await
+    .or_invalid(LIMIT_CHECK, "wip_limit", "must be given unless wip_policy is off")?;
     tx.record(
         Activity::new("column.update", "column", id)
             .before(&before)
@@ -248,15 +251,17 @@ async fn column_placed(
     rank: Option<String>,
     before: &BoardColumn,
 ) -> Result<BoardColumn> {
-    let after: BoardColumn = diesel::update(board_columns::table.filter(board_columns::id.eq(id)))
-        .set((
-            rank.map(|rank| board_columns::rank.eq(rank)),
-            board_columns::version.eq(board_columns::version + 1),
-            board_columns::updated_at.eq(diesel::dsl::now),
-        ))
-        .returning(BoardColumn::as_returning())
-        .get_result(&mut tx.conn())
-        .await?;
+    let after: BoardColumn = Cached(
+        diesel::update(board_columns::table.filter(board_columns::id.eq(id)))
+            .set((
+                rank.map(|rank| board_columns::rank.eq(rank)),
+                board_columns::version.eq(board_columns::version + 1),
+                board_columns::updated_at.eq(diesel::dsl::now),
+            ))
+            .returning(BoardColumn::as_returning()),
+    )
+    .get_result(&mut tx.conn())
+    .await?;
     tx.record(
         Activity::new("column.move", "column", id)
             .before(before)

@@ -3,17 +3,18 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
-use futures_util::future::join3;
+use futures_util::future::{join, join3};
 use serde::Serialize;
 
 use crate::cached::Cached;
 use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{BoardId, CardId, ColumnId, ProjectId, TagId, UserId};
 use crate::models::activity::Activity;
-use crate::models::card_place::{gap, lock_column, next_number, rank_for};
+use crate::models::card_place::{gap, lock_column, rank_for, take_number};
 use crate::models::{board, check_version};
 use crate::page::{Page, PageRequest};
 use crate::schema::{card_tags, cards};
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// Foreign key from cards to their column; what stands in the way of deleting columns and boards.
@@ -116,12 +117,12 @@ pub struct Limit {
     pub exceeded: bool,
 }
 
-/// Cards of a board, oldest first.
+/// Cards of a board, oldest first; none also when there is no such board, which [`card_list_check`] tells.
 ///
 /// # Errors
-/// `NotFound` when there is no such board, or a database error.
-pub async fn card_list(
-    tx: &Tx<'_>,
+/// A database error.
+pub async fn card_list<'a>(
+    tx: impl Executor<'a>,
     board: BoardId,
     filter: &CardFilter,
     page: &PageRequest<CardId>,
@@ -150,16 +151,15 @@ pub async fn card_list(
     if let Some(after) = page.after {
         query = query.filter(cards::id.gt(after));
     }
-    let rows: Vec<Card> = query.load(&mut tx.conn()).await?;
-    if rows.is_empty() {
-        check_filter(tx, board, filter).await?;
-    }
-    Ok(page.cut(rows))
+    Ok(page.cut(query.load(&mut tx.conn()).await?))
 }
 
 /// An empty list may mean that there is no such board, column, user or tag: an id that leads nowhere is told, the same
 /// way whether it is another domain's or nobody's.
-async fn check_filter(tx: &Tx<'_>, board: BoardId, filter: &CardFilter) -> Result<()> {
+///
+/// # Errors
+/// `NotFound`, or a database error.
+pub async fn card_list_check(tx: &Tx<'_>, board: BoardId, filter: &CardFilter) -> Result<()> {
     board::board_get(tx, board).await?;
     if let Some(column) = filter.column {
         super::board_column::column_get(tx, column).await?;
@@ -173,12 +173,12 @@ async fn check_filter(tx: &Tx<'_>, board: BoardId, filter: &CardFilter) -> Resul
     Ok(())
 }
 
-/// Cards of a column, top to bottom.
+/// Cards of a column, top to bottom; none also when there is no such column.
 ///
 /// # Errors
-/// `NotFound` when there is no such column, or a database error.
-pub async fn card_list_of_column(
-    tx: &Tx<'_>,
+/// A database error.
+pub async fn card_list_of_column<'a>(
+    tx: impl Executor<'a>,
     column: ColumnId,
     page: &PageRequest<&str>,
 ) -> Result<Page<Card>> {
@@ -191,18 +191,14 @@ pub async fn card_list_of_column(
     if let Some(after) = page.after {
         query = query.filter(cards::rank.gt(after));
     }
-    let rows: Vec<Card> = query.load(&mut tx.conn()).await?;
-    if rows.is_empty() {
-        super::board_column::column_get(tx, column).await?;
-    }
-    Ok(page.cut(rows))
+    Ok(page.cut(query.load(&mut tx.conn()).await?))
 }
 
 /// One card.
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn card_get(tx: &Tx<'_>, id: CardId) -> Result<Card> {
+pub async fn card_get<'a>(tx: impl Executor<'a>, id: CardId) -> Result<Card> {
     cards::table
         .select(Card::as_select())
         .filter(cards::id.eq(id))
@@ -218,16 +214,15 @@ pub async fn card_get(tx: &Tx<'_>, id: CardId) -> Result<Card> {
 /// # Errors
 /// `NotFound` when there is no such column, a conflict when the column is full, `Invalid` for an unknown assignee.
 pub async fn card_insert(tx: &WriteTx<'_>, new: &NewCard<'_>) -> Result<(Card, Limit)> {
-    let (column, number, bottom) = join3(
+    let (column, place) = join(
         lock_column(tx.conn(), new.column_id),
-        next_number(tx.conn(), new.column_id),
-        gap(tx.conn(), new.column_id, None, Place::Bottom),
+        take_number(tx.conn(), new.column_id),
     )
     .await;
     let column = column.or_not_found("column")?;
-    let (number, bottom) = (number?, bottom?);
-    let limit = column.check_limit(bottom.count + 1)?;
-    let rank = rank_for(tx, new.column_id, None, Place::Bottom, &bottom).await?;
+    let place = place?;
+    let limit = column.check_limit(place.gap.count + 1)?;
+    let rank = rank_for(tx, new.column_id, None, Place::Bottom, &place.gap).await?;
     let card: Card = Cached(
         diesel::insert_into(cards::table)
             .values((
@@ -235,7 +230,7 @@ pub async fn card_insert(tx: &WriteTx<'_>, new: &NewCard<'_>) -> Result<(Card, L
                 cards::project_id.eq(column.project_id),
                 cards::board_id.eq(column.board_id),
                 cards::column_id.eq(new.column_id),
-                cards::number.eq(number),
+                cards::number.eq(place.number),
                 cards::rank.eq(rank),
                 cards::title.eq(new.title),
                 cards::description.eq(new.description),

@@ -58,102 +58,110 @@ impl LockedColumn {
     }
 }
 
-/// Takes the next number of the column's project.
-pub(super) async fn next_number(mut conn: &AsyncPgConnection, column: ColumnId) -> QueryResult<i32> {
-    #[derive(QueryableByName)]
-    struct Number {
-        #[diesel(sql_type = Integer)]
-        last_number: i32,
-    }
-    let number: Number = Cached(
-        diesel::sql_query(
-            "UPDATE projects SET last_number = last_number + 1
-              WHERE id = (SELECT project_id FROM board_columns WHERE id = $1) RETURNING last_number",
-        )
-        .bind::<SqlUuid, _>(column),
-    )
-    .get_result(&mut conn)
-    .await?;
-    Ok(number.last_number)
-}
-
-/// The ranks around a place in a column, leaving out the card that moves.
+/// What counts for a limit, where the column has one, and the ranks around a place, leaving out the card that moves.
 #[derive(Debug, QueryableByName)]
 pub(super) struct Gap {
     #[diesel(sql_type = BigInt)]
     pub(super) count: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    first: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    last: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    anchor: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     above: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     below: Option<String>,
 }
 
-/// Reads the gap. Its cost grows with the column only by counting, which a limit asks for.
+/// How many cards a column `l` with a limit holds besides the card `$2`; nobody counts for the others.
+const COUNT: &str = "CASE WHEN l.wip_policy = 'off' THEN 0
+    ELSE (SELECT count(*) FROM cards WHERE column_id = $1 AND id IS DISTINCT FROM $2) END AS count";
+
+/// Reads the gap. Each neighbour is one step in the index of ranks: `ORDER BY … LIMIT 1`, because for `max(rank)` the
+/// planner, which knows nothing of the domain, takes a column for short and reads all of it.
 pub(super) async fn gap(
     mut conn: &AsyncPgConnection,
     column: ColumnId,
     moving: Option<CardId>,
     place: Place,
 ) -> QueryResult<Gap> {
+    let next = "FROM cards WHERE column_id = $1 AND id IS DISTINCT FROM $2";
+    let anchor = "(SELECT rank FROM cards WHERE id = $3 AND column_id = $1)";
+    let (above, below) = match place {
+        Place::Top => (
+            "NULL".to_owned(),
+            format!("(SELECT rank {next} ORDER BY rank LIMIT 1)"),
+        ),
+        Place::Bottom => (
+            format!("(SELECT rank {next} ORDER BY rank DESC LIMIT 1)"),
+            "NULL".to_owned(),
+        ),
+        Place::Before(_) => (
+            format!("(SELECT rank {next} AND rank < {anchor} ORDER BY rank DESC LIMIT 1)"),
+            anchor.to_owned(),
+        ),
+        Place::After(_) => (
+            anchor.to_owned(),
+            format!("(SELECT rank {next} AND rank > {anchor} ORDER BY rank LIMIT 1)"),
+        ),
+    };
+    let query = diesel::sql_query(format!(
+        "SELECT {COUNT}, {above} AS above, {below} AS below FROM board_columns l WHERE l.id = $1"
+    ))
+    .bind::<SqlUuid, _>(column)
+    .bind::<Nullable<SqlUuid>, _>(moving);
+    match place {
+        Place::Top | Place::Bottom => Cached(query).get_result(&mut conn).await,
+        Place::Before(card) | Place::After(card) => {
+            Cached(query.bind::<SqlUuid, _>(card)).get_result(&mut conn).await
+        }
+    }
+}
+
+/// Where a new card goes.
+#[derive(Debug, QueryableByName)]
+pub(super) struct NewPlace {
+    /// The next number of the column's project.
+    #[diesel(sql_type = Integer)]
+    pub(super) number: i32,
+    /// The gap at the bottom of the column.
+    #[diesel(embed)]
+    pub(super) gap: Gap,
+}
+
+/// Takes the next number of the column's project and reads the gap at the bottom of the column, which must be locked:
+/// the statement may wait for the project's row, and what it reads of the column must still hold then.
+pub(super) async fn take_number(mut conn: &AsyncPgConnection, column: ColumnId) -> QueryResult<NewPlace> {
     Cached(
-        diesel::sql_query(
-            "SELECT CASE WHEN l.wip_policy = 'off' THEN 0
-                    ELSE (SELECT count(*) FROM cards WHERE column_id = $1 AND id IS DISTINCT FROM $2) END AS count,
-                    (SELECT min(rank) FROM cards WHERE column_id = $1 AND id IS DISTINCT FROM $2) AS first,
-                    (SELECT max(rank) FROM cards WHERE column_id = $1 AND id IS DISTINCT FROM $2) AS last,
-                    a.rank AS anchor,
-                    (SELECT max(rank) FROM cards WHERE column_id = $1 AND rank < a.rank AND id IS DISTINCT FROM $2) AS above,
-                    (SELECT min(rank) FROM cards WHERE column_id = $1 AND rank > a.rank AND id IS DISTINCT FROM $2) AS below
-               FROM board_columns l LEFT JOIN cards a ON a.id = $3 AND a.column_id = $1
-              WHERE l.id = $1",
-        )
+        diesel::sql_query(format!(
+            "UPDATE projects p SET last_number = last_number + 1 FROM board_columns l
+              WHERE l.id = $1 AND p.id = l.project_id
+             RETURNING p.last_number AS number, {COUNT},
+                       (SELECT rank FROM cards WHERE column_id = $1 ORDER BY rank DESC LIMIT 1) AS above,
+                       NULL AS below"
+        ))
         .bind::<SqlUuid, _>(column)
-        .bind::<Nullable<SqlUuid>, _>(moving)
-        .bind::<Nullable<SqlUuid>, _>(place.anchor()),
+        .bind::<Nullable<SqlUuid>, _>(None::<CardId>),
     )
     .get_result(&mut conn)
     .await
-}
-
-impl Place {
-    /// The card that the place is said by.
-    pub(super) fn anchor(self) -> Option<CardId> {
-        match self {
-            Self::Top | Self::Bottom => None,
-            Self::Before(card) | Self::After(card) => Some(card),
-        }
-    }
 }
 
 impl Gap {
     /// A rank for the place.
     ///
     /// # Errors
-    /// `Invalid` when the card that the place is said by is not in the column.
+    /// `Invalid`, by the field of the request, when the card that the place is said by is not in the column.
     pub(super) fn rank(&self, place: Place) -> Result<String> {
-        let text = |rank: &'static str| move || Error::Internal(format!("no rank {rank}"));
-        let anchor = || {
-            self.anchor.as_deref().ok_or(Error::Invalid {
-                field: "place",
-                message: "the neighbour is not in the column".to_owned(),
-            })
+        let absent = match place {
+            Place::Top | Place::Bottom => None,
+            Place::Before(_) => self.below.is_none().then_some("before"),
+            Place::After(_) => self.above.is_none().then_some("after"),
         };
-        match place {
-            Place::Top => rank::between(None, self.first.as_deref()).ok_or_else(text("at the top")),
-            Place::Bottom => rank::between(self.last.as_deref(), None).ok_or_else(text("at the bottom")),
-            Place::Before(_) => {
-                rank::between(self.above.as_deref(), Some(anchor()?)).ok_or_else(text("before the neighbour"))
-            }
-            Place::After(_) => {
-                rank::between(Some(anchor()?), self.below.as_deref()).ok_or_else(text("after the neighbour"))
-            }
+        if let Some(field) = absent {
+            return Err(Error::Invalid {
+                field,
+                message: "must be a card of the column".to_owned(),
+            });
         }
+        rank::between(self.above.as_deref(), self.below.as_deref())
+            .ok_or_else(|| Error::Internal(format!("no rank in {self:?}")))
     }
 }
 

@@ -10,12 +10,12 @@ use crate::cached::Cached;
 use crate::error::{Meaning as _, Result};
 use crate::ids::{ActivityId, AssignmentId, DomainId, PLATFORM_DOMAIN, UserId};
 use crate::models::activity::Activity;
-use crate::models::text;
-pub use crate::models::text::check_name;
 use crate::page::{Page, PageRequest};
 use crate::rbac::SystemRole;
 use crate::schema::domains;
 use crate::secrets::password::NewHash;
+use crate::text;
+pub use crate::text::check_name;
 use crate::tx::{Tx, WriteTx};
 
 /// A domain.

@@ -1,4 +1,5 @@
-//! One file for each table: its row, what is inserted and changed, and its queries, noun first (`card_move`).
+//! One file for each table: its row, what is inserted and changed, and its queries, noun first (`card_move`). Besides,
+//! parts of some that are an affair of their own: `card_place` (where a card goes), `ceiling` (what an actor may hand on).
 
 pub mod activity;
 pub mod api_key;
@@ -9,18 +10,23 @@ mod card_place;
 mod ceiling;
 pub mod domain;
 pub mod domain_host;
-pub mod domain_system;
 pub mod organization;
 pub mod organization_member;
 pub mod project;
 pub mod role;
 pub mod session;
 pub mod tag;
-pub mod text;
 pub mod user;
 pub mod user_role;
 
+use diesel::sql_types::Text;
+
 use crate::error::{Error, Result};
+
+diesel::define_sql_function! {
+    /// PostgreSQL's own idea of lower case, which the CHECKs on `name_key` have too.
+    fn lower(text: Text) -> Text;
+}
 
 /// Compares the version that the caller read, if it said one, with the one that is stored.
 fn check_version(expected: Option<i32>, current: i32) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::models::activity::Activity;
 use crate::models::check_version;
 use crate::page::{Page, PageRequest};
 use crate::schema::organizations;
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// An organization.
@@ -87,7 +88,7 @@ pub async fn organization_list(
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn organization_get(tx: &Tx<'_>, id: OrganizationId) -> Result<Organization> {
+pub async fn organization_get<'a>(tx: impl Executor<'a>, id: OrganizationId) -> Result<Organization> {
     organizations::table
         .select(Organization::as_select())
         .filter(organizations::id.eq(id))

@@ -13,6 +13,7 @@ use crate::models::activity::Activity;
 use crate::models::check_version;
 use crate::page::{Page, PageRequest};
 use crate::schema::projects;
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// A project.
@@ -119,7 +120,7 @@ pub async fn project_list(
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn project_get(tx: &Tx<'_>, id: ProjectId) -> Result<Project> {
+pub async fn project_get<'a>(tx: impl Executor<'a>, id: ProjectId) -> Result<Project> {
     projects::table
         .select(Project::as_select())
         .filter(projects::id.eq(id))

@@ -12,7 +12,7 @@ use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{DomainId, PLATFORM_DOMAIN, RoleId};
 use crate::models::activity::Activity;
 use crate::models::ceiling::{Lasting, RoleScope, require_held};
-use crate::models::check_version;
+use crate::models::{check_version, lower};
 use crate::page::{Page, PageRequest};
 use crate::rbac::{Permission, SystemRole};
 use crate::schema::{permissions, role_permissions, roles};
@@ -275,11 +275,6 @@ pub async fn role_delete(tx: &WriteTx<'_>, id: RoleId, expected: Option<i32>) ->
         )?;
     tx.record(Activity::new("role.delete", "role", id).before(&before));
     Ok(())
-}
-
-diesel::define_sql_function! {
-    /// PostgreSQL's own idea of lower case, which the CHECK on `name_key` has too.
-    fn lower(text: Text) -> Text;
 }
 
 async fn permissions_of(tx: &Tx<'_>, id: RoleId) -> Result<Vec<String>> {

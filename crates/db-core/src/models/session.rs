@@ -228,6 +228,31 @@ impl Pool {
         true
     }
 
+    /// The domain that a session belongs to.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when it does not count, or a database error.
+    pub async fn domain_of(&self, session: TokenHash) -> Result<DomainId> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = SqlUuid)]
+            domain_id: DomainId,
+        }
+        let own = Access {
+            credential: Credential::Session(session),
+            permission: None,
+            target: crate::access::Target::Domain,
+            origin: Origin::default(),
+        };
+        self.read("domain_of", &own, async |tx| {
+            let row: Row = Cached(diesel::sql_query("SELECT current_domain_id() AS domain_id"))
+                .get_result(&mut tx.conn())
+                .await?;
+            Ok(row.domain_id)
+        })
+        .await
+    }
+
     /// Writes that a session or API key was used.
     ///
     /// # Errors

@@ -10,10 +10,10 @@ use crate::cached::Cached;
 use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{CardId, ProjectId, TagId};
 use crate::models::activity::Activity;
-use crate::models::role::lower;
-use crate::models::{card, check_version, project};
+use crate::models::{card, check_version, lower, project};
 use crate::page::{Page, PageRequest};
 use crate::schema::{card_tags, tags};
+use crate::single_statement::Executor;
 use crate::tx::{Tx, WriteTx};
 
 /// A label that cards of a project may carry.
@@ -98,7 +98,7 @@ pub async fn tag_list(tx: &Tx<'_>, project: ProjectId, page: &PageRequest<TagId>
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn tag_get(tx: &Tx<'_>, id: TagId) -> Result<Tag> {
+pub async fn tag_get<'a>(tx: impl Executor<'a>, id: TagId) -> Result<Tag> {
     tags::table
         .select(Tag::as_select())
         .filter(tags::id.eq(id))

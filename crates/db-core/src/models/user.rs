@@ -17,6 +17,8 @@ use crate::models::user_role::{admin_lock, last_admin_guard};
 use crate::page::{Page, PageRequest};
 use crate::schema::users;
 use crate::secrets::password::{MAX_PASSWORD_CHARS, MIN_PASSWORD_CHARS, NewHash, Passwords};
+use crate::single_statement::Executor;
+use crate::text::is_format;
 use crate::tx::{Tx, WriteTx};
 
 const EMAIL_TAKEN: &str = "there is an account with this e-mail address already";
@@ -95,7 +97,7 @@ diesel::define_sql_function! {
     fn verify_own_password(pepper_ids: Array<Integer>, proofs: Array<Text>) -> diesel::sql_types::Bool;
 }
 
-/// An e-mail address: something, one `@`, something, no blanks; 3 to 254 characters.
+/// An e-mail address: something, one `@`, something, nothing blank or invisible; 3 to 254 characters.
 ///
 /// Whether it exists only a message to it can tell, so that no more is asked. `admin@localhost` is one.
 ///
@@ -104,7 +106,9 @@ diesel::define_sql_function! {
 pub fn check_email(email: &str) -> std::result::Result<(), String> {
     // In lower case, as it is stored: that may have more characters.
     let fits = (3..=254).contains(&email.to_lowercase().chars().count())
-        && !email.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !email
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || is_format(c))
         && email
             .split_once('@')
             .is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'));
@@ -153,7 +157,7 @@ pub async fn user_list(tx: &Tx<'_>, email: Option<&str>, page: &PageRequest<User
 ///
 /// # Errors
 /// `NotFound`, or a database error.
-pub async fn user_get(tx: &Tx<'_>, id: UserId) -> Result<User> {
+pub async fn user_get<'a>(tx: impl Executor<'a>, id: UserId) -> Result<User> {
     users::table
         .select(User::as_select())
         .filter(users::id.eq(id))

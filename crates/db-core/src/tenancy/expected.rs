@@ -29,6 +29,11 @@ pub(super) fn policies(table: &str) -> Vec<String> {
             let seen = "((domain_id = ( SELECT current_domain_id() AS current_domain_id)) OR (( SELECT current_domain_id() AS current_domain_id) = platform_domain_id()))";
             policies.push(policy("tenant", "ALL", "plinth_app", seen, PLATFORM_ACTS));
         }
+        // Operators see and steer the jobs of every domain.
+        "queue_jobs" | "queue_job_batches" | "queue_job_batch_deltas" | "queue_schedules" => {
+            let seen = "((domain_id = ( SELECT current_domain_id() AS current_domain_id)) OR (( SELECT current_domain_id() AS current_domain_id) = platform_domain_id()))";
+            policies.push(policy("tenant", "ALL", "plinth_app", seen, seen));
+        }
         // System roles belong to the platform domain, and nobody writes them through the API.
         "roles" | "role_permissions" => {
             let own = "((domain_id = ( SELECT current_domain_id() AS current_domain_id)) AND (domain_id <> platform_domain_id()))";
@@ -36,8 +41,8 @@ pub(super) fn policies(table: &str) -> Vec<String> {
         }
         _ => policies.push(policy("tenant", "ALL", "plinth_app", OWN_DOMAIN, OWN_DOMAIN)),
     }
-    // System roles stand once and are read by everybody inside of a domain.
-    if matches!(table, "roles" | "role_permissions") {
+    // System roles stand once and are read by everybody inside of a domain; so do queues.
+    if matches!(table, "roles" | "role_permissions" | "queue_queues") {
         let shared = "((domain_id = platform_domain_id()) AND (( SELECT current_domain_id() AS current_domain_id) IS NOT NULL))";
         policies.push(policy("shared", "SELECT", "plinth_app", shared, "-"));
     }
@@ -47,8 +52,11 @@ pub(super) fn policies(table: &str) -> Vec<String> {
 /// What plinth_app may do with whole tables; where columns are granted one by one, that privilege is not here.
 pub(super) fn app_grants(table: &str) -> Option<&'static str> {
     match table {
-        "domains" | "installation" | "permissions" => Some("SELECT"),
-        "activity_stream" => Some("INSERT,SELECT"),
+        "domains" | "installation" | "permissions" | "backup_runs" => Some("SELECT"),
+        "queue_queues" | "queue_workers" | "queue_jobs" | "queue_job_batches" | "queue_schedules" => {
+            Some("SELECT")
+        }
+        "activity_stream" | "queue_job_batch_deltas" => Some("INSERT,SELECT"),
         "domain_hosts" | "role_permissions" | "organization_members" | "card_tags" => {
             Some("DELETE,INSERT,SELECT")
         }

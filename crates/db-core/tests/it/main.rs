@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod catalogue;
+mod desired;
 mod rls;
 mod schema_rs;
 mod secrets;

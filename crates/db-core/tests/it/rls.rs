@@ -2,56 +2,37 @@
 //!
 //! A blocked SELECT, UPDATE or DELETE gives no rows and no error: the tests assert absence, of rows known to exist.
 
+use std::collections::BTreeMap;
+
+use db_core::Clock;
 use test_support::{ACME, GLOBEX, TestDatabase, World};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-/// Every tenant table with a row of globex in it.
-async fn fill(world: &World, slug: &str) {
-    let (domain, user) = (world.domain(slug).await, world.first_user(slug).await);
-    world.session(slug, user).await;
-    let id = || db_core::Clock::System.uuid();
-    let (org, project, board, column, card, tag, role) = (id(), id(), id(), id(), id(), id(), id());
+/// Tables whose rows all belong to the platform domain.
+const OF_THE_PLATFORM: [&str; 3] = ["backup_runs", "queue_queues", "queue_workers"];
+
+/// A row of the domain in every tenant table of domains. Returns the ids of the fixture.
+async fn fill(world: &World, slug: &str) -> BTreeMap<&'static str, Uuid> {
+    let ids = world.fixture(slug).await;
+    let (domain, role, card) = (ids["domain_id"], ids["role_id"], ids["card_id"]);
     world
         .client()
         .batch_execute(&format!(
-            "INSERT INTO organizations (domain_id, id, slug, name) VALUES ('{domain}', '{org}', 'ops', 'Ops');
-             INSERT INTO organization_members (domain_id, organization_id, user_id) VALUES ('{domain}', '{org}', '{user}');
-             INSERT INTO projects (domain_id, id, organization_id, key, name) VALUES ('{domain}', '{project}', '{org}', 'OPS', 'Ops');
-             INSERT INTO boards (domain_id, id, project_id, name) VALUES ('{domain}', '{board}', '{project}', 'Main');
-             INSERT INTO board_columns (domain_id, id, project_id, board_id, name, rank)
-                 VALUES ('{domain}', '{column}', '{project}', '{board}', 'To do', 'a0');
-             INSERT INTO cards (domain_id, id, project_id, board_id, column_id, number, rank, title)
-                 VALUES ('{domain}', '{card}', '{project}', '{board}', '{column}', 1, 'a0', 'Secret plan');
-             INSERT INTO tags (domain_id, id, project_id, name, name_key, color) VALUES ('{domain}', '{tag}', '{project}', 'Red', 'red', '#ff0000');
-             INSERT INTO card_tags (domain_id, project_id, card_id, tag_id) VALUES ('{domain}', '{project}', '{card}', '{tag}');
-             INSERT INTO roles (domain_id, id, name, name_key) VALUES ('{domain}', '{role}', 'Own', 'own');
-             INSERT INTO role_permissions (domain_id, role_id, permission) VALUES ('{domain}', '{role}', 'card:read');
-             INSERT INTO api_keys (domain_id, id, user_id, name, secret_hash, last_four)
-                 VALUES ('{domain}', '{}', '{user}', 'Key', '$2a$04$x', 'abcd');
+            "INSERT INTO role_permissions (domain_id, role_id, permission) VALUES ('{domain}', '{role}', 'card:read');
              INSERT INTO domain_hosts (domain_id, host) VALUES ('{domain}', '{slug}.example');
-             INSERT INTO activity_stream (domain_id, id, action) VALUES ('{domain}', '{}', 'test');",
-            id(),
-            id()
+             INSERT INTO activity_stream (domain_id, id, action) VALUES ('{domain}', '{card}', 'test');
+             INSERT INTO queue_job_batches (domain_id, id, name, open_until) VALUES ('{domain}', '{card}', 'Test', now());
+             INSERT INTO queue_job_batch_deltas (domain_id, batch_id) VALUES ('{domain}', '{card}');
+             INSERT INTO queue_jobs (domain_id, id, queue, kind, state, max_attempts, payload)
+                 VALUES ('{domain}', '{card}', 'test', 'test', 'scheduled', 1, '{{}}');
+             INSERT INTO queue_schedules (domain_id, name, queue, kind, max_attempts, payload, cron, time_zone, missed)
+                 VALUES ('{domain}', 'Test', 'test', 'test', 1, '{{}}', '* * * * *', 'UTC', 'skip');"
         ))
         .await
         .unwrap();
-}
-
-/// Tenant tables, asked of the catalogue, and a column that the app role may read.
-async fn tenant_tables(client: &Client) -> Vec<String> {
-    let rows = client
-        .query(
-            "SELECT c.relname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'domain_id'
-              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1",
-            &[],
-        )
-        .await
-        .unwrap();
-    let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert!(tables.len() >= 15, "{tables:?}");
-    tables
+    ids
 }
 
 async fn count(client: &Client, table: &str, filter: &str) -> i64 {
@@ -71,21 +52,33 @@ struct Scene {
     app: Client,
     acme: Uuid,
     globex: Uuid,
+    /// A project of globex.
+    their_project: Uuid,
 }
 
 async fn scene() -> Scene {
     let db = TestDatabase::new().await;
     let world = World::new(db.superuser().await);
-    fill(&world, ACME).await;
-    fill(&world, GLOBEX).await;
+    let (ours, theirs) = (fill(&world, ACME).await, fill(&world, GLOBEX).await);
+    world
+        .client()
+        .batch_execute(
+            "INSERT INTO queue_queues (name) VALUES ('test');
+             INSERT INTO queue_workers (id, name, queues, concurrency, lease_until)
+                 VALUES (gen_random_uuid(), 'test', '{test}', 1, now() + interval '1 hour');
+             INSERT INTO backup_runs (id, kind, backup, location, plinth_version)
+                 VALUES (gen_random_uuid(), 'backup', 'test', 'test', '0');",
+        )
+        .await
+        .unwrap();
     let app = db.app().await;
-    let (acme, globex) = (world.domain(ACME).await, world.domain(GLOBEX).await);
     Scene {
         db,
         world,
         app,
-        acme,
-        globex,
+        acme: ours["domain_id"],
+        globex: theirs["domain_id"],
+        their_project: theirs["project_id"],
     }
 }
 
@@ -108,7 +101,7 @@ async fn without_a_domain_no_row_is_visible_and_none_can_be_written() {
         acme,
         ..
     } = scene().await;
-    for table in tenant_tables(world.client()).await {
+    for table in world.tenant_tables().await {
         assert!(
             count(world.client(), &table, "true").await > 0,
             "{table} has no row to hide"
@@ -137,26 +130,26 @@ async fn with_one_domain_nothing_of_another_can_be_seen_changed_or_taken() {
         app,
         acme,
         globex,
+        ..
     } = scene().await;
     act_in(&app, acme).await;
-    for table in tenant_tables(world.client()).await {
-        let theirs = format!("domain_id = '{globex}'");
-        assert!(
-            count(world.client(), &table, &theirs).await > 0,
-            "{table} has no row of globex"
-        );
-        assert_eq!(
-            count(&app, &table, &theirs).await,
-            0,
-            "{table}: rows of globex are visible"
-        );
+    let (ours, theirs) = (format!("domain_id = '{acme}'"), format!("domain_id = '{globex}'"));
+    let platform = "domain_id = platform_domain_id()";
+    let mut tables = world.tenant_tables().await;
+    tables.retain(|table| !OF_THE_PLATFORM.contains(&table.as_str()));
+    for table in tables {
+        let hidden = count(world.client(), &table, &theirs).await;
+        assert!(hidden > 0, "{table} has no row of globex");
+        let seen = count(&app, &table, &theirs).await;
+        assert_eq!(seen, 0, "{table}: rows of globex are visible");
         // Rows of one's own are there; roles also show the platform's.
-        let own = format!("domain_id = '{acme}'");
-        assert!(
-            count(&app, &table, &own).await > 0,
-            "{table}: rows of acme are missing"
-        );
+        let own = count(&app, &table, &ours).await;
+        assert!(own > 0, "{table}: rows of acme are missing");
     }
+    // Queues are for all; who serves them, and what backups there are, is the operators' affair.
+    assert_eq!(count(&app, "queue_queues", platform).await, 1);
+    assert_eq!(count(&app, "queue_workers", platform).await, 0);
+    assert_eq!(count(&app, "backup_runs", platform).await, 0);
     assert_eq!(
         app.execute("UPDATE cards SET title = 'x' WHERE domain_id = $1", &[&globex])
             .await
@@ -188,7 +181,6 @@ async fn with_one_domain_nothing_of_another_can_be_seen_changed_or_taken() {
         Some(&SqlState::INSUFFICIENT_PRIVILEGE)
     );
     // System roles are readable and immutable, from the platform domain itself too.
-    let platform = "domain_id = platform_domain_id()";
     assert_eq!(count(&app, "roles", platform).await, 4);
     act_in(&app, db_core::PLATFORM_DOMAIN.uuid()).await;
     assert_eq!(count(&app, "roles", platform).await, 4);
@@ -221,16 +213,11 @@ async fn rows_of_another_domain_cannot_be_referred_to_nor_deleted_by_cascade() {
         app,
         acme,
         globex,
+        their_project,
     } = scene().await;
-    let theirs: Uuid = world
-        .client()
-        .query_one("SELECT id FROM projects WHERE domain_id = $1", &[&globex])
-        .await
-        .unwrap()
-        .get(0);
     act_in(&app, acme).await;
-    let board = db_core::Clock::System.uuid();
-    for project in [theirs, Uuid::from_u128(7)] {
+    let board = Clock::System.uuid();
+    for project in [their_project, Uuid::from_u128(7)] {
         let attached = app
             .execute(
                 "INSERT INTO boards (id, project_id, name) VALUES ($1, $2, 'Spy')",
@@ -243,14 +230,7 @@ async fn rows_of_another_domain_cannot_be_referred_to_nor_deleted_by_cascade() {
             Some(&SqlState::FOREIGN_KEY_VIOLATION)
         );
     }
-    let before = count(world.client(), "cards", &format!("domain_id = '{globex}'")).await;
-    app.batch_execute(
-        "DELETE FROM card_tags; DELETE FROM tags; DELETE FROM cards; DELETE FROM board_columns; DELETE FROM boards;
-         DELETE FROM projects; DELETE FROM user_roles; DELETE FROM organizations",
-    )
-    .await
-    .unwrap();
-    for table in [
+    let emptied = [
         "cards",
         "tags",
         "card_tags",
@@ -258,16 +238,24 @@ async fn rows_of_another_domain_cannot_be_referred_to_nor_deleted_by_cascade() {
         "projects",
         "organizations",
         "organization_members",
-    ] {
-        assert_eq!(
-            count(world.client(), table, &format!("domain_id = '{acme}'")).await,
-            0,
-            "{table}"
-        );
-        assert!(
-            count(world.client(), table, &format!("domain_id = '{globex}'")).await >= before,
-            "{table}"
-        );
+    ];
+    let theirs = format!("domain_id = '{globex}'");
+    let mut before = Vec::new();
+    for table in emptied {
+        before.push(count(world.client(), table, &theirs).await);
+    }
+    // What keeps its owner from being deleted goes before it.
+    app.batch_execute(
+        "DELETE FROM card_tags; DELETE FROM tags; DELETE FROM cards; DELETE FROM board_columns; DELETE FROM boards;
+         DELETE FROM projects; DELETE FROM user_roles; DELETE FROM organizations",
+    )
+    .await
+    .unwrap();
+    for (table, before) in emptied.into_iter().zip(before) {
+        let ours = format!("domain_id = '{acme}'");
+        assert_eq!(count(world.client(), table, &ours).await, 0, "{table}");
+        assert!(before > 0, "{table}");
+        assert_eq!(count(world.client(), table, &theirs).await, before, "{table}");
     }
 }
 

@@ -103,6 +103,70 @@ async fn a_dropped_future_leaves_nothing_for_the_next_tenant() {
 }
 
 #[tokio::test]
+async fn a_read_of_one_statement_ends_its_transaction_behind_it() {
+    let scene = scene().await;
+    let (acme, globex) = (
+        scene.access(ACME, Permission::OrganizationCreate).await,
+        scene.access(GLOBEX, Permission::OrganizationRead).await,
+    );
+    let id = scene
+        .pool
+        .write("insert", &acme, async |tx| {
+            let id = tx.new_id();
+            organization_insert(
+                tx,
+                &NewOrganization {
+                    id,
+                    slug: "seen",
+                    name: "seen",
+                },
+            )
+            .await?;
+            Ok(id)
+        })
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        // A pool of its own: on its connections nothing is prepared yet, and COMMIT must not overtake the statement.
+        let pool = scene.db.db().await.pool(4);
+        for _ in 0..2 {
+            let found = pool.read_once("get", &acme, async |tx| organization_get(tx, id).await);
+            assert_eq!(found.await.unwrap().slug, "seen");
+            let other = pool.read_once("get", &globex, async |tx| organization_get(tx, id).await);
+            assert!(matches!(other.await, Err(Error::NotFound("organization"))));
+        }
+        let abandoned = pool.read_once("abandoned", &acme, async |_| {
+            std::future::pending::<db_core::Result<()>>().await
+        });
+        assert!(
+            tokio::time::timeout(Duration::from_millis(5), abandoned)
+                .await
+                .is_err()
+        );
+        let nothing_asked = pool.read_once("nothing", &acme, async |_| Ok(()));
+        nothing_asked.await.unwrap();
+        let stranger = Access {
+            credential: Credential::Session(TokenHash::of("nobody")),
+            ..acme.clone()
+        };
+        let refused = pool.read_once("refused", &stranger, async |tx| organization_get(tx, id).await);
+        assert!(matches!(refused.await, Err(Error::Unauthenticated)));
+    }
+    let inside: i64 = scene
+        .world
+        .client()
+        .query_one(
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+            &[],
+        )
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(inside, 0);
+}
+
+#[tokio::test]
 async fn a_change_that_is_not_recorded_is_not_made() {
     let scene = scene().await;
     let access = scene.access(ACME, Permission::UserUpdate).await;

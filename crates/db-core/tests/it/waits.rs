@@ -61,7 +61,7 @@ async fn reads_wait_once_and_writes_three_times() {
     };
     let get = async |card: CardId| {
         let access = access(Permission::CardRead, Target::Card(card));
-        pool.read("get", &access, async |tx| card_get(tx, card).await)
+        pool.read_once("get", &access, async |tx| card_get(tx, card).await)
             .await
             .unwrap()
     };
@@ -73,7 +73,7 @@ async fn reads_wait_once_and_writes_three_times() {
                 after: None,
             },
         );
-        pool.read("list", &access, async |tx| {
+        pool.read_once("list", &access, async |tx| {
             card_list(tx, board, &Default::default(), &page).await
         })
         .await

@@ -1,4 +1,4 @@
-//! `domains`, as the installation itself sees and makes them: for `plinth-ops`, which has no tenant to act in.
+//! Domains that the installation itself makes and lists: for `plinth-ops`, which has no tenant to act in.
 
 use app_config::SecurityConfig;
 use chrono::{DateTime, Utc};
@@ -8,11 +8,11 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::{domain, user};
 use crate::clock::Clock;
 use crate::db::OpenError;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::migrate::describe;
+use crate::models::{domain, user};
 use crate::owner::SystemTx;
 use crate::rbac::SystemRole;
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -21,7 +21,7 @@ use crate::setup::secrets;
 
 /// A domain.
 #[derive(Clone, Debug, Serialize)]
-pub struct SystemDomain {
+pub struct ProvisionedDomain {
     /// Its id.
     pub id: DomainId,
     /// Short name used at sign-in.
@@ -34,7 +34,7 @@ pub struct SystemDomain {
     pub created_at: DateTime<Utc>,
 }
 
-impl From<Row> for SystemDomain {
+impl From<Row> for ProvisionedDomain {
     fn from(row: Row) -> Self {
         Self {
             id: DomainId::from(row.get::<_, uuid::Uuid>(0)),
@@ -48,7 +48,7 @@ impl From<Row> for SystemDomain {
 
 /// A domain to make, with its first Admin.
 #[derive(Debug)]
-pub struct NewSystemDomain<'a> {
+pub struct NewProvisionedDomain<'a> {
     /// Short name used at sign-in.
     pub slug: &'a str,
     /// Name shown to people.
@@ -61,7 +61,7 @@ pub struct NewSystemDomain<'a> {
 
 /// Why a domain was not made, or domains were not read.
 #[derive(Debug, thiserror::Error)]
-pub enum SystemDomainError {
+pub enum ProvisionError {
     /// A value does not fit.
     #[error("{field}: {message}")]
     Invalid {
@@ -99,25 +99,25 @@ const COLUMNS: &str = "id, slug, name, status, created_at";
 ///
 /// # Errors
 /// Not set up, or a statement fails.
-pub async fn system_domain_list(tx: &SystemTx<'_>) -> Result<Vec<SystemDomain>, SystemDomainError> {
+pub async fn provisioned_domain_list(tx: &SystemTx<'_>) -> Result<Vec<ProvisionedDomain>, ProvisionError> {
     fingerprints(tx).await?;
     let sql = format!("SELECT {COLUMNS} FROM domains WHERE id <> $1 ORDER BY id");
     let rows = tx.client().query(&sql, &[&PLATFORM_DOMAIN.uuid()]).await?;
-    Ok(rows.into_iter().map(SystemDomain::from).collect())
+    Ok(rows.into_iter().map(ProvisionedDomain::from).collect())
 }
 
 /// Makes a domain with its first Admin, noted in the activity streams of the domain and of the installation.
 ///
 /// # Errors
-/// See [`SystemDomainError`].
-pub async fn system_domain_insert(
+/// See [`ProvisionError`].
+pub async fn provision_domain(
     tx: &SystemTx<'_>,
     clock: &Clock,
     keyring: &Keyring,
     security: &SecurityConfig,
-    new: &NewSystemDomain<'_>,
-) -> Result<SystemDomain, SystemDomainError> {
-    let invalid = |field| move |message| SystemDomainError::Invalid { field, message };
+    new: &NewProvisionedDomain<'_>,
+) -> Result<ProvisionedDomain, ProvisionError> {
+    let invalid = |field| move |message| ProvisionError::Invalid { field, message };
     domain::check_slug(new.slug).map_err(invalid("slug"))?;
     domain::check_name(new.name).map_err(invalid("name"))?;
     user::check_email(new.admin_email).map_err(invalid("admin e-mail"))?;
@@ -127,7 +127,7 @@ pub async fn system_domain_insert(
     let peppers = secrets::load_peppers(tx, keyring).await?;
     let hash = Passwords::new(peppers, i32::from(security.bcrypt_cost), 1)
         .hash(new.admin_password)
-        .map_err(|error| SystemDomainError::Internal(error.to_string()))?;
+        .map_err(|error| ProvisionError::Internal(error.to_string()))?;
     let (id, email) = (clock.uuid(), new.admin_email.to_lowercase());
     // The door that the API uses, which opens from the platform domain only.
     let client = tx.client();
@@ -168,18 +168,18 @@ pub async fn system_domain_insert(
 }
 
 /// Fingerprints of the keys that the installation was set up with.
-async fn fingerprints(tx: &SystemTx<'_>) -> Result<Vec<String>, SystemDomainError> {
+async fn fingerprints(tx: &SystemTx<'_>) -> Result<Vec<String>, ProvisionError> {
     let row = tx
         .client()
         .query_opt("SELECT key_fingerprints FROM installation", &[])
         .await?;
-    row.map(|row| row.get(0)).ok_or(SystemDomainError::NotSetUp)
+    row.map(|row| row.get(0)).ok_or(ProvisionError::NotSetUp)
 }
 
-fn taken(error: tokio_postgres::Error, slug: &str) -> SystemDomainError {
+fn taken(error: tokio_postgres::Error, slug: &str) -> ProvisionError {
     let constraint = error.as_db_error().and_then(|error| error.constraint());
     if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && constraint == Some("domains_slug_key") {
-        return SystemDomainError::SlugTaken(slug.to_owned());
+        return ProvisionError::SlugTaken(slug.to_owned());
     }
     error.into()
 }

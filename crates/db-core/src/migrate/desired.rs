@@ -1,0 +1,121 @@
+//! The desired schema: SQL files that stand beside the migrations, as people would write them.
+
+use std::path::{Path, PathBuf};
+
+use pg_catalog::{Catalog, Difference};
+use tokio_postgres::Client;
+use tokio_postgres::error::ErrorPosition;
+
+use super::fingerprint::options;
+use super::folder::FolderError;
+use super::scratch::Scratch;
+use super::verify::{PATIENCE, fresh};
+use super::{MigrateError, Migration, Migrator, describe, requirements};
+use crate::owner::Owner;
+
+/// The files of the desired schema, in the order of their names.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    files: Vec<(PathBuf, String)>,
+}
+
+impl Desired {
+    /// Reads the `*.sql` of a directory.
+    ///
+    /// # Errors
+    /// It cannot be read, or has none.
+    pub fn read(directory: &Path) -> Result<Self, FolderError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            |source| FolderError::Read { path, source }
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(unreadable(directory))? {
+            let path = entry.map_err(unreadable(directory))?.path();
+            if path.is_file() && path.extension().is_some_and(|extension| extension == "sql") {
+                paths.push(path);
+            }
+        }
+        if paths.is_empty() {
+            return Err(FolderError::Name {
+                path: directory.to_owned(),
+                problem: "there is no *.sql with the desired schema here",
+            });
+        }
+        paths.sort();
+        let files = paths
+            .into_iter()
+            .map(|path| {
+                let sql = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+                Ok((path, sql))
+            })
+            .collect::<Result<_, FolderError>>()?;
+        Ok(Self { files })
+    }
+
+    /// Loads it into a scratch database, which is dropped again. The server has to have the roles: a migration makes them.
+    pub(super) async fn catalog(&self, owner: &Owner) -> Result<Catalog, MigrateError> {
+        let scratch = fresh(owner).await?;
+        let client = scratch.owner().connect().await?;
+        self.load(&client).await?;
+        Ok(Catalog::read(&client, &options(true)).await?)
+    }
+
+    /// Loads it into an empty database of a server that has the roles, each file in one transaction.
+    ///
+    /// # Errors
+    /// A statement that the server refuses, by file and line.
+    async fn load(&self, client: &Client) -> Result<(), MigrateError> {
+        requirements::ensure(client).await?;
+        for (path, sql) in &self.files {
+            let refused = |error: &tokio_postgres::Error| {
+                let line = line(sql, error).map_or_else(String::new, |line| format!(", line {line}"));
+                MigrateError::Desired(format!("{}{line}: {}", path.display(), describe(error)))
+            };
+            client
+                .batch_execute("BEGIN")
+                .await
+                .map_err(|error| refused(&error))?;
+            client.batch_execute(sql).await.map_err(|error| refused(&error))?;
+            client
+                .batch_execute("COMMIT")
+                .await
+                .map_err(|error| refused(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A scratch database with the migrations applied.
+pub(super) async fn migrated(owner: &Owner, migrations: &[Migration]) -> Result<Scratch, MigrateError> {
+    let scratch = fresh(owner).await?;
+    Migrator::new(scratch.owner(), PATIENCE)
+        .with(migrations)
+        .run()
+        .await?;
+    Ok(scratch)
+}
+
+/// What is to be done to the schema that the migrations make, to make it the desired one.
+///
+/// # Errors
+/// There is no scratch database, or one of the two cannot be loaded.
+pub async fn desired_difference(
+    owner: &Owner,
+    desired: &Desired,
+    migrations: &[Migration],
+) -> Result<Difference, MigrateError> {
+    let migrated = migrated(owner, migrations).await?;
+    let have = Catalog::read(&migrated.owner().connect().await?, &options(true)).await?;
+    Ok(have.diff(&desired.catalog(owner).await?))
+}
+
+/// The line that the server points at, from 1.
+fn line(sql: &str, error: &tokio_postgres::Error) -> Option<usize> {
+    let ErrorPosition::Original(position) = error.as_db_error()?.position()? else {
+        return None;
+    };
+    // In characters, from 1.
+    let before = usize::try_from(*position).ok()?.checked_sub(1)?;
+    Some(1 + sql.chars().take(before).filter(|c| *c == '\n').count())
+}

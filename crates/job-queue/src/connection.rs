@@ -1,0 +1,270 @@
+//! Connections: opened by the caller's closure, prepared and kept here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{AsyncMessage, Client, Row};
+
+use crate::error::{BoxError, Error};
+
+type Driver = Pin<Box<dyn Stream<Item = Result<AsyncMessage, tokio_postgres::Error>> + Send>>;
+
+/// An open connection: the half that asks, and the half that talks to the socket.
+pub struct Connection {
+    client: Client,
+    driver: Driver,
+}
+
+impl Connection {
+    /// Takes what `tokio_postgres` returned.
+    pub fn new<S, T>(client: Client, mut connection: tokio_postgres::Connection<S, T>) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let driver = stream::poll_fn(move |context| connection.poll_message(context));
+        Self {
+            client,
+            driver: Box::pin(driver),
+        }
+    }
+}
+
+/// Opens connections.
+///
+/// They are to be direct, or through a pooler in session mode: the worker listens on one of them and sets a few planner settings
+/// on all. They must see the jobs of every domain; a login held by row level security sees none and does nothing.
+#[derive(Clone)]
+pub struct Connector(Arc<dyn Fn() -> BoxFuture<'static, Result<Connection, BoxError>> + Send + Sync>);
+
+impl Connector {
+    /// From a closure that opens one connection.
+    pub fn new<F, O>(open: F) -> Self
+    where
+        F: Fn() -> O + Send + Sync + 'static,
+        O: Future<Output = Result<Connection, BoxError>> + Send + 'static,
+    {
+        Self(Arc::new(move || Box::pin(open())))
+    }
+
+    /// Without TLS, from an address as `tokio_postgres` reads it; for tests and for Unix sockets.
+    #[must_use]
+    pub fn plain(config: tokio_postgres::Config) -> Self {
+        Self::new(move || {
+            let config = config.clone();
+            async move {
+                let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+                Ok(Connection::new(client, connection))
+            }
+        })
+    }
+
+    pub(crate) async fn open(&self) -> Result<Connection, Error> {
+        let open = tokio::time::timeout(OPEN_TIMEOUT, (self.0)());
+        open.await
+            .map_err(|_elapsed| Error::Timeout(OPEN_TIMEOUT))?
+            .map_err(Error::Connect)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The statements are few and known, and the tables change their size by the second, so that statistics are always old: a
+/// plan by index is right whatever they say.
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+                        SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'; \
+                        SET idle_in_transaction_session_timeout = '60s'";
+
+/// One connection for one task, opened when first used and again after it broke.
+pub(crate) struct Line {
+    connector: Connector,
+    timeout: Duration,
+    live: Option<Live>,
+}
+
+struct Live {
+    client: Client,
+    prepared: HashMap<&'static str, tokio_postgres::Statement>,
+}
+
+impl Line {
+    pub(crate) fn new(connector: &Connector, timeout: Duration) -> Self {
+        Self {
+            connector: connector.clone(),
+            timeout,
+            live: None,
+        }
+    }
+
+    /// Runs a statement, prepared at its first use.
+    pub(crate) async fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let result = tokio::time::timeout(self.timeout, self.try_query(sql, params)).await;
+        let result = result.unwrap_or(Err(Error::Timeout(self.timeout)));
+        self.forget_if_broken(&result);
+        result
+    }
+
+    /// Runs a statement that returns no rows; how many it changed.
+    pub(crate) async fn execute(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
+        let timeout = self.timeout;
+        let attempt = async {
+            let (client, statement) = self.prepared(sql).await?;
+            Ok(client.execute(&statement, params).await?)
+        };
+        let result = tokio::time::timeout(timeout, attempt)
+            .await
+            .unwrap_or(Err(Error::Timeout(timeout)));
+        self.forget_if_broken(&result);
+        result
+    }
+
+    /// Runs statements one after the other in one transaction.
+    pub(crate) async fn transaction<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Held<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let timeout = self.timeout;
+        let attempt = async {
+            self.query("BEGIN", &[]).await?;
+            let value = work(&mut Held(self)).await?;
+            Held(self).query("COMMIT", &[]).await?;
+            Ok(value)
+        };
+        match tokio::time::timeout(timeout, attempt).await {
+            Ok(Ok(value)) => Ok(value),
+            // However it ended, the next one begins on a connection that is in no transaction.
+            Ok(Err(error)) => {
+                self.live = None;
+                Err(error)
+            }
+            Err(_elapsed) => {
+                self.live = None;
+                Err(Error::Timeout(timeout))
+            }
+        }
+    }
+
+    async fn try_query(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let (client, statement) = self.prepared(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    }
+
+    async fn prepared(&mut self, sql: &'static str) -> Result<(&Client, tokio_postgres::Statement), Error> {
+        let live = match self.live.take() {
+            Some(live) => self.live.insert(live),
+            None => {
+                let Connection { client, mut driver } = self.connector.open().await?;
+                tokio::spawn(async move { while let Some(Ok(_)) = driver.next().await {} });
+                client.batch_execute(SETTINGS).await?;
+                self.live.insert(Live {
+                    client,
+                    prepared: HashMap::new(),
+                })
+            }
+        };
+        let statement = match live.prepared.get(sql) {
+            Some(statement) => statement.clone(),
+            None => {
+                let statement = live.client.prepare(sql).await?;
+                live.prepared.insert(sql, statement.clone());
+                statement
+            }
+        };
+        Ok((&live.client, statement))
+    }
+
+    fn forget_if_broken<T>(&mut self, result: &Result<T, Error>) {
+        let broken = match result {
+            Ok(_) => false,
+            Err(Error::Database(error)) => {
+                error.as_db_error().is_none() || self.live.as_ref().is_none_or(|live| live.client.is_closed())
+            }
+            Err(_) => true,
+        };
+        if broken {
+            self.live = None;
+        }
+    }
+}
+
+/// A [`Line`] inside of a transaction.
+pub(crate) struct Held<'a>(&'a mut Line);
+
+impl Held<'_> {
+    pub(crate) async fn query(
+        &mut self,
+        sql: &'static str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        // A new connection would run the rest outside of the transaction.
+        if self.0.live.is_none() {
+            return Err(Error::Connect(
+                "the connection broke inside of a transaction".into(),
+            ));
+        }
+        self.0.query(sql, params).await
+    }
+}
+
+impl crate::statement::Executor for Held<'_> {
+    async fn ids(&mut self, statement: crate::Statement) -> Result<Vec<uuid::Uuid>, BoxError> {
+        let params: Vec<_> = statement.params.iter().map(|param| param.as_sql().0).collect();
+        let rows = self.query(statement.sql, &params).await?;
+        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    }
+}
+
+/// Listens on a connection of its own and hands each payload to `heard`; `heard(None)` when it begins, since what was said
+/// before went unheard. Returns when the connection breaks.
+pub(crate) async fn listen(
+    connector: &Connector,
+    channel: &str,
+    mut heard: impl FnMut(Option<&str>) + Send,
+) -> Result<(), Error> {
+    let Connection { client, mut driver } = connector.open().await?;
+    let command = format!("LISTEN {channel}");
+    let mut listening = Box::pin(client.batch_execute(&command));
+    let mut begun = false;
+    loop {
+        // The driver has to be polled for the command to be answered, and holds the notifications.
+        tokio::select! {
+            message = driver.next() => match message {
+                Some(Ok(AsyncMessage::Notification(note))) => heard(Some(note.payload())),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => return Ok(()),
+            },
+            result = &mut listening, if !begun => {
+                result?;
+                begun = true;
+                heard(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+-- available -> running, for at most $4 jobs of queue $2 from turn $3 on. The lock on the worker's row keeps a worker that has been
+-- fenced from claiming, and whoever fences it from overlooking what it is just claiming.
+WITH me AS MATERIALIZED (
+    SELECT id FROM queue_workers
+     WHERE domain_id = platform_domain_id() AND id = $1::uuid AND fenced_at IS NULL FOR KEY SHARE
+), picked AS MATERIALIZED (
+    SELECT j.ctid FROM queue_jobs j
+     WHERE j.queue = $2::text AND j.state = 'available' AND j.turn >= $3::int8
+       AND EXISTS (SELECT FROM me)
+       AND NOT EXISTS (SELECT FROM queue_queues q
+                        WHERE q.domain_id = platform_domain_id() AND q.name = $2::text AND q.paused_at IS NOT NULL)
+     ORDER BY j.turn LIMIT $4::int8 FOR UPDATE OF j SKIP LOCKED
+)
+UPDATE queue_jobs j
+   SET state = 'running', attempt = j.attempt + 1, worker_id = $1::uuid, started_at = now(),
+       unique_key = CASE WHEN j.unique_while = 'waiting' THEN NULL ELSE j.unique_key END
+ WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM picked)) AND j.state = 'available'
+RETURNING j.domain_id, j.id, j.kind, j.attempt, j.max_attempts, j.turn, j.run_at, j.created_at, j.batch_id, j.trace,
+          j.payload::text, extract(epoch FROM now() - j.run_at)::float8

@@ -1,0 +1,13 @@
+-- As complete.sql, for kinds that keep no trace of completed jobs: the row goes.
+WITH input AS (
+    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int4[], $4::uuid[]) AS i (domain_id, id, attempt, worker_id)
+), done AS (
+    DELETE FROM queue_jobs j USING input i
+     WHERE j.domain_id = i.domain_id AND j.id = i.id
+       AND j.worker_id = i.worker_id AND j.attempt = i.attempt
+    RETURNING j.domain_id, j.id, j.batch_id
+), counted AS (
+    INSERT INTO queue_job_batch_deltas (domain_id, batch_id, succeeded)
+    SELECT domain_id, batch_id, count(*) FROM done WHERE batch_id IS NOT NULL GROUP BY domain_id, batch_id
+)
+SELECT id FROM done
