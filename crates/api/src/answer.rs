@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header;
 use serde::Serialize;
 
-/// 200 with a list or a value.
+/// 200 with a value.
 pub fn ok(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
@@ -25,6 +25,14 @@ pub fn created(location: String, version: i32, body: &impl Serialize) -> HttpRes
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header((header::LOCATION, location))
         .insert_header((header::ETAG, format!("\"{version}\"")))
+        .json(body)
+}
+
+/// 201 with a new thing that has no versions, and where it is.
+pub fn created_unversioned(location: String, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::LOCATION, location))
         .json(body)
 }
 

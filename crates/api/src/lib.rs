@@ -6,13 +6,16 @@
 
 pub mod answer;
 mod deadline;
+mod drift;
 pub mod extract;
+mod fair_share;
 mod gate;
 mod limits;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;
 pub mod routes;
+mod send_timeout;
 pub mod server;
 pub mod start;
 pub mod state;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use app_config::{Loaded, LogFormat};
+use app_config::Loaded;
 use clap::{Parser, Subcommand};
 use db_core::Clock;
 
@@ -54,16 +54,7 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
     let Loaded {
         mut config, warnings, ..
     } = load(settings)?;
-    let guard = telemetry::init(&telemetry::TelemetryConfig {
-        service_name: "plinth-api".to_owned(),
-        filter: config.telemetry.log_filter.clone(),
-        format: match config.telemetry.log_format {
-            LogFormat::Text => telemetry::Format::Text,
-            LogFormat::Json => telemetry::Format::Json,
-        },
-        otlp_endpoint: config.telemetry.otlp_endpoint.clone(),
-        sample_ratio: config.telemetry.sample_ratio,
-    })?;
+    let guard = telemetry::init("plinth-api", &config.telemetry)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

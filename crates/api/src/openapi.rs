@@ -7,7 +7,7 @@ use utoipa::openapi::{Content, Ref, Response};
 use utoipa::{Modify, OpenApi};
 use utoipa_actix_web::AppExt as _;
 
-use crate::extract::SESSION_COOKIE;
+use crate::extract::SECURE_SESSION_COOKIE;
 use crate::problem::ProblemBody;
 
 /// The frame of the document; operations come from the routes.
@@ -27,7 +27,10 @@ impl Modify for Security {
         let Some(components) = document.components.as_mut() else {
             return;
         };
-        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(SESSION_COOKIE)));
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            SECURE_SESSION_COOKIE,
+            "Set by signing in. On loopback over plain HTTP its name is `plinth_session`.",
+        )));
         components.add_security_scheme("session", cookie);
         components.add_security_scheme("api_key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         components.add_security_scheme(

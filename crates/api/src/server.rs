@@ -35,11 +35,17 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
     let (bind, workers) = (server.bind, state.workers());
     let (header_timeout, keep_alive, grace) =
         (server.header_timeout, server.keep_alive, server.shutdown_grace);
+    let send_timeout = server.send_timeout;
     let http = HttpServer::new(move || app(Arc::clone(&state)))
         .workers(workers)
         .client_request_timeout(header_timeout)
         .keep_alive(keep_alive)
         .shutdown_timeout(grace.as_secs())
+        .on_connect(move |connection, _| {
+            if let Some(stream) = connection.downcast_ref() {
+                crate::send_timeout::limit_connection(stream, send_timeout);
+            }
+        })
         .bind(bind)?;
     let address = http.addrs().first().copied().unwrap_or(bind);
     Ok(Listening {
@@ -60,7 +66,8 @@ pub fn app(
         InitError = (),
     >,
 > {
-    let request_timeout = state.config.server.request_timeout;
+    let server = &state.config.server;
+    let (request_timeout, send_timeout) = (server.request_timeout, server.send_timeout);
     let (app, document) = App::new()
         .into_utoipa_app()
         .openapi(Document::openapi())
@@ -74,7 +81,7 @@ pub fn app(
         .wrap(from_fn(crate::gate::middleware))
         .wrap(Compress::default())
         .wrap(from_fn(move |request, next| {
-            crate::deadline::middleware(request_timeout, request, next)
+            crate::deadline::middleware(request_timeout, send_timeout, request, next)
         }))
         .wrap(from_fn(request_id::middleware))
 }

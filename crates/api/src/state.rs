@@ -6,13 +6,17 @@ use std::time::{Duration, Instant};
 
 use app_config::Config;
 use db_core::migrate::{MigrateError, Migrator};
+use db_core::secrets::token::TokenHash;
 use db_core::setup::{self, KeyError, KeySource, SetupError, SetupOutcome, SetupRequest};
-use db_core::{Clock, Db, OpenError, Owner, Pool};
+use db_core::{Clock, Db, DomainId, OpenError, Owner, Pool};
+use moka::sync::Cache;
 use pg_connect::ConnectError;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 
-use crate::limits::LoginLimits;
+use crate::drift::{DriftWatch, SchemaState};
+use crate::fair_share::Shares;
+use crate::limits::{DenialLimit, LoginLimits};
 use crate::problem::Problem;
 
 /// How long after a failed look at the database the next one is taken; also how often a server that waits looks by itself.
@@ -20,6 +24,9 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a request waits for a look at the database.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long the domain of a session that is not used is remembered. It never changes.
+const MEMORY: Duration = Duration::from_secs(3600);
 
 /// Shared by all workers of the process.
 pub struct AppState {
@@ -29,11 +36,16 @@ pub struct AppState {
     pub clock: Clock,
     /// Limits on sign-in.
     pub limits: LoginLimits,
+    /// Limit on being denied.
+    pub(crate) denials: DenialLimit,
+    /// Domains of sessions, as far as this process has seen them.
+    sessions: Cache<TokenHash, DomainId>,
     owner: Owner,
     keys: KeySource,
     setup_token: SecretString,
     workers: usize,
     db: OnceLock<Db>,
+    drift: DriftWatch,
     /// One look at the database at a time, and what the last one saw.
     looking: Mutex<Option<Look>>,
 }
@@ -140,12 +152,18 @@ impl AppState {
             .unwrap_or_else(|| SecretString::from(hex::encode(db_core::random_bytes::<16>())));
         Self {
             limits: LoginLimits::new(&config.security),
+            denials: DenialLimit::new(&config.security),
+            sessions: Cache::builder()
+                .max_capacity(100_000)
+                .time_to_idle(MEMORY)
+                .build(),
             keys: KeySource::from_config(&config),
             setup_token,
             workers,
             owner,
             clock,
             db: OnceLock::new(),
+            drift: DriftWatch::default(),
             looking: Mutex::new(None),
             config,
         }
@@ -154,6 +172,16 @@ impl AppState {
     /// How many workers serve requests.
     pub fn workers(&self) -> usize {
         self.workers
+    }
+
+    /// The domain of a session, when this process has seen it.
+    pub(crate) fn domain_of(&self, session: TokenHash) -> Option<DomainId> {
+        self.sessions.get(&session)
+    }
+
+    /// Remembers the domain of a session. Whether the session still counts is asked of the database at each request.
+    pub(crate) fn note_session(&self, session: TokenHash, domain: DomainId) {
+        self.sessions.insert(session, domain);
     }
 
     /// The one-time token that `POST /api/db/setup` asks for.
@@ -186,9 +214,20 @@ impl AppState {
         let keyring = self.keys.load()?;
         let (database, security) = (&self.config.database, &self.config.security);
         let db = Db::open(&self.owner, database, security, &keyring, self.clock.clone()).await?;
+        self.drift.look(&self.owner).await;
         // Another task may have been faster; its database is as good as ours.
         let _ = self.db.set(db);
         Ok(Phase::Ready)
+    }
+
+    /// Whether the schema is what the migrations made, as of the last few minutes. Nobody waits for a newer look.
+    pub(crate) fn schema(self: &Arc<Self>) -> SchemaState {
+        let (schema, due) = self.drift.seen();
+        if due {
+            let state = Arc::clone(self);
+            actix_web::rt::spawn(async move { state.drift.look(&state.owner).await });
+        }
+        schema
     }
 
     /// Sets the installation up, says in the log what is said only once, then gets ready to serve.
@@ -235,7 +274,7 @@ impl AppState {
             (Seen::Ready, Some(db)) => Ok(db),
             (Seen::AwaitingSetup, _) => Err(Problem::unavailable(
                 "not_set_up",
-                "Plinth is not set up yet: open /setup, or see POST /api/db/setup",
+                "Plinth is not set up yet: POST /api/db/setup, or run `plinth-ops setup`",
             )),
             (Seen::Unfit, _) => Err(Problem::unavailable(
                 "not_ready",
@@ -313,15 +352,27 @@ impl AppState {
 pub struct Worker {
     state: Arc<AppState>,
     pool: OnceCell<Pool>,
+    shares: Shares,
 }
 
 impl Worker {
     /// A worker's share.
     pub fn new(state: Arc<AppState>) -> Self {
         Self {
+            shares: Shares::new(&state.config.database, state.workers),
             state,
             pool: OnceCell::new(),
         }
+    }
+
+    /// Whether the schema is what the migrations made.
+    pub(crate) fn schema(&self) -> SchemaState {
+        self.state.schema()
+    }
+
+    /// The shares of this worker's pool.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// What all workers share.

@@ -4,11 +4,11 @@ use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
+use super::body_arrival;
 use crate::problem::{FieldError, Problem};
 use crate::state::Worker;
 
@@ -93,8 +93,9 @@ fn is_json(content_type: &str) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read(mut payload: Payload, limit: usize) -> Result<web::BytesMut, Problem> {
+async fn read(payload: Payload, limit: usize) -> Result<web::BytesMut, Problem> {
     let mut bytes = web::BytesMut::new();
+    let mut payload = body_arrival::Arriving::new(payload);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| {
             Problem::bad_request("unreadable_body", format!("the body broke off: {error}"))

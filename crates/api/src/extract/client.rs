@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
+use app_config::CookieSecure;
 use db_core::Origin;
 
 use crate::problem::Problem;
@@ -48,6 +49,22 @@ impl Client {
             ip: forwarded.or(peer).map(|ip: IpAddr| ip.to_canonical()),
             host,
             https: trusted && last("x-forwarded-proto") == Some("https"),
+        }
+    }
+
+    /// Whether the client's cookies are `Secure`: by rule, or unless the host is loopback over plain HTTP.
+    pub fn has_secure_cookies(&self, rule: CookieSecure) -> bool {
+        let is_loopback = || {
+            self.host.as_deref().is_some_and(|host| {
+                host == "localhost"
+                    || host.ends_with(".localhost")
+                    || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            })
+        };
+        match rule {
+            CookieSecure::Always => true,
+            CookieSecure::Never => false,
+            CookieSecure::Auto => self.https || !is_loopback(),
         }
     }
 

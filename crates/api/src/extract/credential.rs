@@ -2,22 +2,34 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::{Method, StatusCode, header};
-use db_core::Credential;
 use db_core::secrets::token::{API_KEY_PREFIX, ApiKeyToken, TokenHash};
 
 use crate::problem::Problem;
 
-/// Name of the session cookie.
-pub const SESSION_COOKIE: &str = "plinth_session";
+/// Name of the session cookie where it is `Secure`: browsers then take it from this host alone, not from its neighbours.
+/// Source: RFC 6265bis, section 4.1.3.2.
+pub const SECURE_SESSION_COOKIE: &str = "__Host-plinth_session";
+
+/// Name of the session cookie where it is not: on loopback over plain HTTP.
+const SESSION_COOKIE: &str = "plinth_session";
+
+/// Name of the session cookie. The other name counts for nothing, so that nobody slips one in under it.
+pub const fn session_cookie(secure: bool) -> &'static str {
+    if secure {
+        SECURE_SESSION_COOKIE
+    } else {
+        SESSION_COOKIE
+    }
+}
 
 /// A credential as it was sent, not yet checked.
 pub(super) enum Presented {
-    Session(Credential),
+    Session(TokenHash),
     ApiKey { token: ApiKeyToken, hash: TokenHash },
 }
 
 /// Finds the credential of a request: `Authorization: Bearer` before the cookie.
-pub(super) fn find(request: &HttpRequest) -> Result<Presented, Problem> {
+pub(super) fn find(request: &HttpRequest, secure_cookies: bool) -> Result<Presented, Problem> {
     if let Some(value) = request.headers().get(header::AUTHORIZATION) {
         let token = value
             .to_str()
@@ -40,15 +52,25 @@ pub(super) fn find(request: &HttpRequest) -> Result<Presented, Problem> {
             ))
         };
     }
-    let Some(cookie) = request.cookie(SESSION_COOKIE) else {
+    let name = session_cookie(secure_cookies);
+    let cookies = request.cookies().ok();
+    let mut sessions = cookies
+        .iter()
+        .flat_map(|cookies| cookies.iter())
+        .filter(|cookie| cookie.name() == name);
+    let Some(cookie) = sessions.next() else {
         return Err(Problem::unauthenticated(
             "sign in, or send an API key as Authorization: Bearer",
         ));
     };
+    if sessions.next().is_some() {
+        return Err(Problem::bad_request(
+            "two_sessions",
+            format!("the request has more than one cookie {name}; delete the cookies of this site"),
+        ));
+    }
     refuse_cross_site(request)?;
-    Ok(Presented::Session(Credential::Session(TokenHash::of(
-        cookie.value(),
-    ))))
+    Ok(Presented::Session(TokenHash::of(cookie.value())))
 }
 
 /// A browser sends cookies along with whatever page makes it send a request: a change must come from our own pages.

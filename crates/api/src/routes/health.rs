@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::answer;
+use crate::drift::SchemaState;
 use crate::problem::Problem;
 use crate::state::Worker;
 
@@ -25,6 +26,15 @@ pub struct Health {
     status: &'static str,
 }
 
+/// The readiness probe's answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Always `ok`; anything else is a problem document.
+    status: &'static str,
+    /// Whether the schema is what the migrations made, as of the last five minutes. It does not make the server less ready.
+    schema: SchemaState,
+}
+
 /// The process lives, whatever its database does.
 #[utoipa::path(operation_id = "get_liveness", tag = "health", security(()), responses((status = 200, body = Health)))]
 #[get("/healthz")]
@@ -33,12 +43,15 @@ async fn healthz() -> HttpResponse {
 }
 
 /// The process can serve: the installation is set up, and its database answers.
-#[utoipa::path(operation_id = "get_readiness", tag = "health", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(operation_id = "get_readiness", tag = "health", security(()), responses((status = 200, body = Readiness)))]
 #[get("/readyz")]
 async fn readyz(worker: web::Data<Worker>) -> Result<HttpResponse, Problem> {
     let pool = worker.pool().await?;
     if pool.is_alive(PATIENCE).await {
-        Ok(answer::ok(&Health { status: "ok" }))
+        Ok(answer::ok(&Readiness {
+            status: "ok",
+            schema: worker.schema(),
+        }))
     } else {
         Err(Problem::unavailable(
             "database_unavailable",

@@ -47,6 +47,10 @@ impl TestApp {
         let mut config = db.config();
         config.security.login_rate_per_address = 10_000;
         config.security.login_rate_per_account = 10_000;
+        config.security.login_rate_per_account_total = 10_000;
+        config.security.denial_rate_per_credential = 10_000;
+        // Tests of what happens at once use all of their few connections.
+        config.database.domain_share = 1.0;
         change(&mut config);
         let server = Server::start(config);
         let world = World::new(db.superuser().await);
@@ -214,14 +218,13 @@ impl Server {
 fn log_to_stderr() {
     static LOG: std::sync::OnceLock<Option<telemetry::Guard>> = std::sync::OnceLock::new();
     LOG.get_or_init(|| {
-        telemetry::init(&telemetry::TelemetryConfig {
-            service_name: "tests".to_owned(),
-            filter: "warn".to_owned(),
-            format: telemetry::Format::Text,
+        let config = app_config::TelemetryConfig {
+            log_filter: "warn".to_owned(),
+            log_format: app_config::LogFormat::Text,
             otlp_endpoint: None,
             sample_ratio: 0.0,
-        })
-        .ok()
+        };
+        telemetry::init("tests", &config).ok()
     });
 }
 

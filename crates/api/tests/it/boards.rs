@@ -70,6 +70,24 @@ async fn a_card_lives_its_life() {
 }
 
 #[tokio::test]
+async fn a_neighbour_in_another_column_is_refused_by_the_name_that_the_request_gave_it() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let (here, elsewhere) = (app.board(&admin).await, app.board(&admin).await);
+    let card = app.card(&admin, &here.column, "Here").await;
+    let far = app.card(&admin, &elsewhere.column, "Elsewhere").await;
+    for field in ["before", "after"] {
+        let path = format!("/api/v1/cards/{card}/move");
+        let answer = admin
+            .post(&path, &json!({"column_id": here.column, field: far}))
+            .await;
+        assert_eq!(answer.problem(422), "invalid");
+        let errors = json!([{"field": field, "message": "must be a card of the column"}]);
+        assert_eq!(answer.json()["errors"], errors);
+    }
+}
+
+#[tokio::test]
 async fn two_hundred_parallel_creates_number_without_gaps_or_twins() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

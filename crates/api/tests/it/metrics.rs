@@ -62,11 +62,11 @@ async fn metrics_have_requests_and_transactions_on_an_address_of_their_own() {
     );
     line(
         "plinth_transaction_seconds_count{",
-        &["name=\"list_organizations\"", "outcome=\"refused\""],
+        &["name=\"domain_of\"", "outcome=\"refused\""],
     );
     line(
         "plinth_transaction_seconds_bucket{",
-        &["name=\"list_organizations\"", "le=\"+Inf\""],
+        &["name=\"domain_of\"", "le=\"+Inf\""],
     );
     // Neither address serves what is the other's.
     program.actor().get("/metrics").await.problem(404);

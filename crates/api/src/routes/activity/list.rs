@@ -10,7 +10,6 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::answer;
 use crate::extract::{Can, InDomain, Listing, Params, page};
 use crate::problem::Problem;
 
@@ -28,6 +27,7 @@ pub struct ActivityView {
     /// What was done, such as `card.move`, or the permission that was refused.
     action: String,
     /// `success` or `denied`.
+    #[schema(value_type = OutcomeFilter, inline)]
     outcome: String,
     /// Kind of the thing it was done to.
     target_type: Option<String>,
@@ -80,6 +80,7 @@ pub enum OutcomeFilter {
 #[into_params(parameter_in = Query)]
 pub struct ListActivity {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -120,9 +121,5 @@ pub(super) async fn list_activity(
             activity_list(tx, &filter, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<ActivityView>::new(
-        "activity",
-        rows,
-        |row| row.id.to_string(),
-    )))
+    Listing::<ActivityView>::answer("activity", rows, |row| row.id.to_string())
 }

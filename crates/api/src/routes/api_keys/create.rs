@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, post};
 use chrono::{DateTime, Utc};
 use db_core::Permission;
 use db_core::models::api_key::{NewApiKey, api_key_insert};
-use db_core::models::text::{check_name, check_time};
 use db_core::rbac::held;
+use db_core::text::{check_name, check_time};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +20,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateApiKey {
     /// What it is for.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// Permissions that it is to be limited to, such as `card:read`; absent or null for all of the caller's.
     permissions: Option<Vec<String>>,

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 #[get("/api-keys/{api_key_id}")]
 pub(super) async fn get_api_key(own: Own, Path((id,)): Path<(ApiKeyId,)>) -> Result<HttpResponse, Problem> {
     let key = own
-        .read("get_api_key", async |tx| own_api_key_get(tx, id).await)
+        .read_once("get_api_key", async |tx| own_api_key_get(tx, id).await)
         .await?;
     Ok(answer::ok(&ApiKeyView::from(key)))
 }

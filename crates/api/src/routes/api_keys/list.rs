@@ -4,7 +4,6 @@ use actix_web::{HttpResponse, get};
 use db_core::models::api_key::own_api_key_list;
 
 use super::{ApiKeyView, ListApiKeys};
-use crate::answer;
 use crate::extract::{Listing, Own, Params, page};
 use crate::problem::Problem;
 
@@ -19,7 +18,5 @@ pub(super) async fn list_api_keys(
     let rows = own
         .read("list_api_keys", async |tx| own_api_key_list(tx, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<ApiKeyView>::new("api_keys", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<ApiKeyView>::answer("api_keys", rows, |row| row.id.to_string())
 }

@@ -6,7 +6,6 @@ use db_core::models::api_key::api_key_list;
 use db_core::rbac::held;
 
 use super::{ApiKeyView, ListApiKeys};
-use crate::answer;
 use crate::extract::{Can, InDomain, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -25,7 +24,5 @@ pub(super) async fn list_api_keys_of_user(
             api_key_list(tx, user, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<ApiKeyView>::new("api_keys", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<ApiKeyView>::answer("api_keys", rows, |row| row.id.to_string())
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, patch};
 use db_core::ApiKeyId;
 use db_core::models::api_key::own_api_key_rename;
-use db_core::models::text::check_name;
+use db_core::text::check_name;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -17,6 +17,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateApiKey {
     /// What the key is for.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
 }
 

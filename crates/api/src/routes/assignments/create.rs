@@ -2,10 +2,10 @@
 
 use actix_web::{HttpResponse, post};
 use chrono::{DateTime, Utc};
-use db_core::models::text;
 use db_core::models::user::user_get;
 use db_core::models::user_role::{NewAssignment, RoleScope, assignment_insert};
 use db_core::rbac::held;
+use db_core::text;
 use db_core::{OrganizationId, ProjectId, RoleId, UserId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -76,5 +76,8 @@ pub(super) async fn assign_role(
         })
         .await?;
     let location = format!("/api/v1/users/{user}/roles/{}", assignment.row.id);
-    Ok(answer::created(location, 1, &AssignmentView::from(assignment)))
+    Ok(answer::created_unversioned(
+        location,
+        &AssignmentView::from(assignment),
+    ))
 }

@@ -33,5 +33,8 @@ pub(super) async fn assign_organization_role(
         })
         .await?;
     let location = format!("/api/v1/organizations/{id}/roles/{}", assignment.row.id);
-    Ok(answer::created(location, 1, &AssignmentView::from(assignment)))
+    Ok(answer::created_unversioned(
+        location,
+        &AssignmentView::from(assignment),
+    ))
 }

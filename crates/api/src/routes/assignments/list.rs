@@ -6,7 +6,6 @@ use db_core::models::user_role::{Assigned, assignment_list};
 use db_core::rbac::held;
 
 use super::{AssignmentView, ListAssignments};
-use crate::answer;
 use crate::extract::{Can, InDomain, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -25,9 +24,5 @@ pub(super) async fn list_role_assignments(
             assignment_list(tx, Assigned::To(user), &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new(
-        "role_assignments",
-        rows,
-        |row| row.row.id.to_string(),
-    )))
+    Listing::<AssignmentView>::answer("role_assignments", rows, |row| row.row.id.to_string())
 }

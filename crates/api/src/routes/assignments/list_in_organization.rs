@@ -6,7 +6,6 @@ use db_core::models::user_role::{Assigned, RoleScope, assignment_list};
 use db_core::rbac::held;
 
 use super::{AssignmentView, ListAssignments};
-use crate::answer;
 use crate::extract::{Can, InOrganization, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -26,9 +25,5 @@ pub(super) async fn list_organization_roles(
             assignment_list(tx, assigned, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new(
-        "organization_roles",
-        rows,
-        |row| row.row.id.to_string(),
-    )))
+    Listing::<AssignmentView>::answer("organization_roles", rows, |row| row.row.id.to_string())
 }

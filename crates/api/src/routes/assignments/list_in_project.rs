@@ -6,7 +6,6 @@ use db_core::models::user_role::{Assigned, RoleScope, assignment_list};
 use db_core::rbac::held;
 
 use super::{AssignmentView, ListAssignments};
-use crate::answer;
 use crate::extract::{Can, InProject, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -26,9 +25,5 @@ pub(super) async fn list_project_roles(
             assignment_list(tx, assigned, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<AssignmentView>::new(
-        "project_roles",
-        rows,
-        |row| row.row.id.to_string(),
-    )))
+    Listing::<AssignmentView>::answer("project_roles", rows, |row| row.row.id.to_string())
 }

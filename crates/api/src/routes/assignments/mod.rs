@@ -11,8 +11,8 @@ mod list_in_organization;
 mod list_in_project;
 
 use chrono::{DateTime, Utc};
-use db_core::models::text;
 use db_core::models::user_role::Assignment;
+use db_core::text;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -78,6 +78,7 @@ impl From<Assignment> for AssignmentView {
 #[into_params(parameter_in = Query)]
 pub struct ListAssignments {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

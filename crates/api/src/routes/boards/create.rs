@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, post};
 use db_core::ProjectId;
 use db_core::models::board::{NewBoard, board_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateBoard {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
 }
 

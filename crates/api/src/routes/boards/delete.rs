@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InBoard, Path};
 use crate::problem::Problem;
 
 /// Deletes a board that has no cards any more; its columns go with it.
-#[utoipa::path(tag = "boards", params(("board_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "boards", params(("board_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/boards/{board_id}")]
 pub(super) async fn delete_board(
     can: Can<held::BoardDelete, InBoard>,

@@ -17,6 +17,8 @@ pub(super) async fn get_board(
     can: Can<held::BoardRead, InBoard>,
     Path((id,)): Path<(BoardId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let board = can.read("get_board", async |tx| board_get(tx, id).await).await?;
+    let board = can
+        .read_once("get_board", async |tx| board_get(tx, id).await)
+        .await?;
     Ok(answer::resource(board.version, &BoardView::from(board)))
 }

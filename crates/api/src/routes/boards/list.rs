@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::BoardView;
-use crate::answer;
 use crate::extract::{Can, InProject, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -18,6 +17,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListBoards {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -35,7 +35,5 @@ pub(super) async fn list_boards(
     let rows = can
         .read("list_boards", async |tx| board_list(tx, parent, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<BoardView>::new("boards", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<BoardView>::answer("boards", rows, |row| row.id.to_string())
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::BoardId;
 use db_core::models::board::{BoardPatch, board_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,6 +18,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateBoard {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
 }
 
@@ -28,7 +29,7 @@ impl Check for UpdateBoard {
 }
 
 /// Changes a board.
-#[utoipa::path(tag = "boards", params(("board_id" = Uuid, Path)), request_body = UpdateBoard,
+#[utoipa::path(tag = "boards", params(("board_id" = Uuid, Path), IfMatch), request_body = UpdateBoard,
     responses((status = 200, body = BoardView)))]
 #[patch("/boards/{board_id}")]
 pub(super) async fn update_board(

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, post};
 use chrono::{DateTime, Utc};
 use db_core::models::card::{NewCard, card_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use db_core::{ColumnId, UserId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -20,9 +20,11 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateCard {
     /// What is to be done, in a line.
+    #[schema(min_length = 1, max_length = 500)]
     title: String,
     /// What is to be done, at length.
     #[serde(default)]
+    #[schema(max_length = 20000)]
     description: String,
     /// Who does it.
     assignee_id: Option<Uuid>,

@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InCard, Path};
 use crate::problem::Problem;
 
 /// Deletes a card. Its number is not given out again.
-#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/cards/{card_id}")]
 pub(super) async fn delete_card(
     can: Can<held::CardDelete, InCard>,

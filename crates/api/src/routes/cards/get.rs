@@ -17,6 +17,8 @@ pub(super) async fn get_card(
     can: Can<held::CardRead, InCard>,
     Path((id,)): Path<(CardId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let card = can.read("get_card", async |tx| card_get(tx, id).await).await?;
+    let card = can
+        .read_once("get_card", async |tx| card_get(tx, id).await)
+        .await?;
     Ok(answer::resource(card.version, &CardView::from(card)))
 }

@@ -2,14 +2,13 @@
 
 use actix_web::{HttpResponse, get};
 use db_core::BoardId;
-use db_core::models::card::{CardFilter, card_list};
+use db_core::models::card::{CardFilter, card_list, card_list_check};
 use db_core::rbac::held;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::CardView;
-use crate::answer;
 use crate::extract::{Can, InBoard, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -19,6 +18,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListCards {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -46,11 +46,15 @@ pub(super) async fn list_cards(
         tag: params.tag_id.map(Into::into),
     };
     let rows = can
-        .read("list_cards", async |tx| {
+        .read_once("list_cards", async |tx| {
             card_list(tx, board, &filter, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<CardView>::new("cards", rows, |row| {
-        row.id.to_string()
-    })))
+    if rows.rows.is_empty() {
+        can.read("check_card_list", async |tx| {
+            card_list_check(tx, board, &filter).await
+        })
+        .await?;
+    }
+    Listing::<CardView>::answer("cards", rows, |row| row.id.to_string())
 }

@@ -1,6 +1,7 @@
 //! `GET /api/v1/columns/{column_id}/cards`
 
 use actix_web::{HttpResponse, get};
+use db_core::models::board_column::column_get;
 use db_core::models::card::card_list_of_column;
 use db_core::rbac::held;
 use db_core::{ColumnId, PageRequest};
@@ -8,7 +9,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::CardView;
-use crate::answer;
 use crate::extract::{Can, InColumn, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -18,6 +18,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListCardsOfColumn {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -38,13 +39,13 @@ pub(super) async fn list_cards_of_column(
         after: page.after.as_deref(),
     };
     let rows = can
-        .read("list_cards_of_column", async |tx| {
+        .read_once("list_cards_of_column", async |tx| {
             card_list_of_column(tx, column, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<CardView>::new(
-        "cards_of_column",
-        rows,
-        |row| row.rank.clone(),
-    )))
+    if rows.rows.is_empty() {
+        can.read("check_column", async |tx| column_get(tx, column).await)
+            .await?;
+    }
+    Listing::<CardView>::answer("cards_of_column", rows, |row| row.rank.clone())
 }

@@ -52,7 +52,7 @@ impl Check for MoveCard {
 }
 
 /// Moves a card to a place in a column of the same project.
-#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path)), request_body = MoveCard,
+#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path), IfMatch), request_body = MoveCard,
     responses((status = 200, body = PlacedCard)))]
 #[post("/cards/{card_id}/move")]
 pub(super) async fn move_card(

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use chrono::{DateTime, Utc};
 use db_core::models::card::{CardPatch, card_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use db_core::{CardId, UserId};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -20,8 +20,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateCard {
     /// What is to be done, in a line.
+    #[schema(min_length = 1, max_length = 500)]
     title: Option<String>,
     /// What is to be done, at length.
+    #[schema(max_length = 20000)]
     description: Option<String>,
     /// Who does it.
     #[serde(default, deserialize_with = "nullable")]
@@ -44,7 +46,7 @@ impl Check for UpdateCard {
 }
 
 /// Changes a card, or gives it to somebody.
-#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path)), request_body = UpdateCard,
+#[utoipa::path(tag = "cards", params(("card_id" = Uuid, Path), IfMatch), request_body = UpdateCard,
     responses((status = 200, body = CardView)))]
 #[patch("/cards/{card_id}")]
 pub(super) async fn update_card(

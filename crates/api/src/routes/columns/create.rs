@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, post};
 use db_core::BoardId;
 use db_core::models::board_column::{NewColumn, column_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateColumn {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// How many cards may stand in it.
+    #[schema(minimum = 1, maximum = 100000)]
     wip_limit: Option<i32>,
     /// What happens above the limit.
     #[serde(default)]

@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InColumn, Path};
 use crate::problem::Problem;
 
 /// Deletes a column that holds no cards any more.
-#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/columns/{column_id}")]
 pub(super) async fn delete_column(
     can: Can<held::BoardUpdate, InColumn>,

@@ -18,7 +18,7 @@ pub(super) async fn get_column(
     Path((id,)): Path<(ColumnId,)>,
 ) -> Result<HttpResponse, Problem> {
     let column = can
-        .read("get_column", async |tx| column_get(tx, id).await)
+        .read_once("get_column", async |tx| column_get(tx, id).await)
         .await?;
     Ok(answer::resource(column.version, &ColumnView::from(column)))
 }

@@ -38,6 +38,7 @@ pub struct ColumnView {
     /// How many cards may stand in it; null for any number.
     wip_limit: Option<i32>,
     /// What happens above the limit.
+    #[schema(value_type = WipPolicy)]
     wip_policy: String,
     /// Counts changes; the same as the ETag.
     version: i32,

@@ -26,7 +26,7 @@ impl Check for MoveColumn {
 }
 
 /// Moves a column to another place on its board.
-#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path)), request_body = MoveColumn,
+#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path), IfMatch), request_body = MoveColumn,
     responses((status = 200, body = ColumnView)))]
 #[post("/columns/{column_id}/move")]
 pub(super) async fn move_column(

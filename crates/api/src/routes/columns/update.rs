@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::ColumnId;
 use db_core::models::board_column::{ColumnPatch, column_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,9 +18,11 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateColumn {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     /// How many cards may stand in it; null for any number.
     #[serde(default, deserialize_with = "nullable")]
+    #[schema(minimum = 1, maximum = 100000)]
     wip_limit: Option<Option<i32>>,
     /// What happens above the limit.
     wip_policy: Option<WipPolicy>,
@@ -36,7 +38,7 @@ impl Check for UpdateColumn {
 }
 
 /// Changes a column.
-#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path)), request_body = UpdateColumn,
+#[utoipa::path(tag = "columns", params(("column_id" = Uuid, Path), IfMatch), request_body = UpdateColumn,
     responses((status = 200, body = ColumnView)))]
 #[patch("/columns/{column_id}")]
 pub(super) async fn update_column(

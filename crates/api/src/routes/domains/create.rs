@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateDomain {
     /// Short name used at sign-in: lower-case letters, digits and hyphens.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     slug: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// Its first Admin.
     admin: FirstAdmin,
@@ -30,12 +32,14 @@ pub struct CreateDomain {
 #[serde(deny_unknown_fields)]
 pub struct FirstAdmin {
     /// E-mail address; kept in lower case.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// Password, 10 to 256 characters.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     password: SecretString,
 }
 
@@ -58,7 +62,6 @@ pub(super) async fn create_domain(
 ) -> Result<HttpResponse, Problem> {
     let passwords = can.pool().passwords();
     let password = passwords.hash(&body.admin.password)?;
-    let _turn = passwords.turn().await?;
     let new = NewDomain {
         slug: &body.slug,
         name: &body.name,
@@ -67,7 +70,7 @@ pub(super) async fn create_domain(
         admin_password: &password,
     };
     let domain = can
-        .write("create_domain", async |tx| domain_insert(tx, &new).await)
+        .write_hashing("create_domain", async |tx| domain_insert(tx, &new).await)
         .await?;
     Ok(answer::created(
         format!("/api/v1/domains/{}", domain.id),

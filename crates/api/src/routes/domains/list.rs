@@ -7,7 +7,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::DomainView;
-use crate::answer;
 use crate::extract::{Can, Listing, OnPlatform, Params, page};
 use crate::problem::Problem;
 
@@ -17,6 +16,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListDomains {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -33,7 +33,5 @@ pub(super) async fn list_domains(
     let rows = can
         .read("list_domains", async |tx| domain_list(tx, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<DomainView>::new("domains", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<DomainView>::answer("domains", rows, |row| row.id.to_string())
 }

@@ -38,6 +38,7 @@ pub struct DomainView {
     /// Name shown to people.
     name: String,
     /// `active`, or `suspended`: no credential of the domain counts.
+    #[schema(pattern = "^(active|suspended)$")]
     status: String,
     /// Counts changes; the same as the ETag.
     version: i32,

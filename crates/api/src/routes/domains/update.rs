@@ -17,6 +17,7 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateDomain {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
 }
 
@@ -27,7 +28,7 @@ impl Check for UpdateDomain {
 }
 
 /// Renames a domain.
-#[utoipa::path(tag = "domains", params(("domain_id" = Uuid, Path)), request_body = UpdateDomain,
+#[utoipa::path(tag = "domains", params(("domain_id" = Uuid, Path), IfMatch), request_body = UpdateDomain,
     responses((status = 200, body = DomainView)))]
 #[patch("/domains/{domain_id}")]
 pub(super) async fn update_domain(

@@ -1,6 +1,7 @@
 //! `POST /api/v1/me/password`
 
 use actix_web::{HttpResponse, post, web};
+use db_core::models::api_key::own_api_key_revoke_all;
 use db_core::models::user::{check_password, password_change, user_current};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -17,12 +18,15 @@ use crate::state::Worker;
 pub struct ChangePassword {
     /// The password as it is.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 1, max_length = 1024)]
     old_password: SecretString,
     /// The password as it is to be: 10 to 256 characters.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     new_password: SecretString,
+    /// Whether the caller's API keys are to be revoked too.
+    #[serde(default)]
+    revoke_api_keys: bool,
 }
 
 impl Check for ChangePassword {
@@ -35,7 +39,7 @@ impl Check for ChangePassword {
     }
 }
 
-/// Changes the caller's password, and ends their other sessions.
+/// Changes the caller's password, and ends their other sessions; their API keys stay unless the body says otherwise.
 #[utoipa::path(tag = "me", request_body = ChangePassword, responses((status = 204)))]
 #[post("/me/password")]
 pub(super) async fn change_password(
@@ -50,10 +54,13 @@ pub(super) async fn change_password(
         .await?;
     worker.state().limits.check_password_change(client.ip, user.id)?;
     let passwords = caller.pool().passwords();
-    let _turn = passwords.turn().await?;
     caller
-        .write("change_password", async |tx| {
-            password_change(tx, passwords, &body.old_password, &body.new_password).await
+        .write_hashing("change_password", async |tx| {
+            password_change(tx, passwords, &body.old_password, &body.new_password).await?;
+            if body.revoke_api_keys {
+                own_api_key_revoke_all(tx).await?;
+            }
+            Ok(())
         })
         .await?;
     Ok(answer::no_content())

@@ -43,5 +43,5 @@ pub(super) async fn add_member(
         })
         .await?;
     let location = format!("/api/v1/organizations/{organization}/members/{user}");
-    Ok(answer::created(location, 1, &MemberView::from(member)))
+    Ok(answer::created_unversioned(location, &MemberView::from(member)))
 }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::MemberView;
-use crate::answer;
 use crate::extract::{Can, InOrganization, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -18,6 +17,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListMembers {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -38,7 +38,5 @@ pub(super) async fn list_members(
             member_list(tx, organization, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<MemberView>::new("members", rows, |row| {
-        row.user_id.to_string()
-    })))
+    Listing::<MemberView>::answer("members", rows, |row| row.user_id.to_string())
 }

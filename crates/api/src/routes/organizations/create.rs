@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, post};
 use db_core::models::organization::{NewOrganization, organization_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateOrganization {
     /// Short name: lower-case letters, digits and hyphens.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     slug: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
 }
 

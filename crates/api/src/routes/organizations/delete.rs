@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InOrganization, Path};
 use crate::problem::Problem;
 
 /// Deletes an organization that owns no projects any more.
-#[utoipa::path(tag = "organizations", params(("organization_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "organizations", params(("organization_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/organizations/{organization_id}")]
 pub(super) async fn delete_organization(
     can: Can<held::OrganizationDelete, InOrganization>,

@@ -18,7 +18,7 @@ pub(super) async fn get_organization(
     Path((id,)): Path<(OrganizationId,)>,
 ) -> Result<HttpResponse, Problem> {
     let organization = can
-        .read("get_organization", async |tx| organization_get(tx, id).await)
+        .read_once("get_organization", async |tx| organization_get(tx, id).await)
         .await?;
     Ok(answer::resource(
         organization.version,

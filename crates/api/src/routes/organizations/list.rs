@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::OrganizationView;
-use crate::answer;
 use crate::extract::{Anywhere, Can, Listing, Params, page};
 use crate::problem::Problem;
 
@@ -18,6 +17,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListOrganizations {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -36,9 +36,5 @@ pub(super) async fn list_organizations(
             organization_list(tx, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<OrganizationView>::new(
-        "organizations",
-        rows,
-        |row| row.id.to_string(),
-    )))
+    Listing::<OrganizationView>::answer("organizations", rows, |row| row.id.to_string())
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::OrganizationId;
 use db_core::models::organization::{OrganizationPatch, organization_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateOrganization {
     /// Short name.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     slug: Option<String>,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
 }
 
@@ -31,7 +33,7 @@ impl Check for UpdateOrganization {
 }
 
 /// Changes an organization.
-#[utoipa::path(tag = "organizations", params(("organization_id" = Uuid, Path)), request_body = UpdateOrganization,
+#[utoipa::path(tag = "organizations", params(("organization_id" = Uuid, Path), IfMatch), request_body = UpdateOrganization,
     responses((status = 200, body = OrganizationView)))]
 #[patch("/organizations/{organization_id}")]
 pub(super) async fn update_organization(

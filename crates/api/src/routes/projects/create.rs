@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, post};
 use db_core::OrganizationId;
-use db_core::models::project::{NewProject, project_insert};
-use db_core::models::{project, text};
+use db_core::models::project::{self, NewProject, project_insert};
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,11 +18,14 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateProject {
     /// Two to ten capital letters and digits; stays for ever.
+    #[schema(pattern = "^[A-Z][A-Z0-9]{1,9}$")]
     key: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// What it is about.
     #[serde(default)]
+    #[schema(max_length = 20000)]
     description: String,
 }
 

@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InProject, Path};
 use crate::problem::Problem;
 
 /// Deletes a project that has no boards and no tags any more.
-#[utoipa::path(tag = "projects", params(("project_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "projects", params(("project_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/projects/{project_id}")]
 pub(super) async fn delete_project(
     can: Can<held::ProjectDelete, InProject>,

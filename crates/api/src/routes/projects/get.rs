@@ -18,7 +18,7 @@ pub(super) async fn get_project(
     Path((id,)): Path<(ProjectId,)>,
 ) -> Result<HttpResponse, Problem> {
     let project = can
-        .read("get_project", async |tx| project_get(tx, id).await)
+        .read_once("get_project", async |tx| project_get(tx, id).await)
         .await?;
     Ok(answer::resource(project.version, &ProjectView::from(project)))
 }

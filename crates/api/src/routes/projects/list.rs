@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::ProjectView;
-use crate::answer;
 use crate::extract::{Anywhere, Can, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -18,6 +17,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListProjects {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -56,9 +56,5 @@ async fn list(
             project_list(tx, organization, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<ProjectView>::new(
-        "projects",
-        rows,
-        |row| row.id.to_string(),
-    )))
+    Listing::<ProjectView>::answer("projects", rows, |row| row.id.to_string())
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::ProjectId;
 use db_core::models::project::{ProjectPatch, project_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateProject {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     /// What it is about.
+    #[schema(max_length = 20000)]
     description: Option<String>,
 }
 
@@ -33,7 +35,7 @@ impl Check for UpdateProject {
 }
 
 /// Changes a project.
-#[utoipa::path(tag = "projects", params(("project_id" = Uuid, Path)), request_body = UpdateProject,
+#[utoipa::path(tag = "projects", params(("project_id" = Uuid, Path), IfMatch), request_body = UpdateProject,
     responses((status = 200, body = ProjectView)))]
 #[patch("/projects/{project_id}")]
 pub(super) async fn update_project(

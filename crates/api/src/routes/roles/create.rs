@@ -2,8 +2,8 @@
 
 use actix_web::{HttpResponse, post};
 use db_core::models::role::{NewRole, role_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -17,9 +17,11 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateRole {
     /// Name shown to people; unique within the domain, whatever its case, and no system role's.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// What it is for.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     description: String,
     /// What it gives: names of the catalogue, each held by the caller in the whole domain.
     permissions: Vec<String>,

@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InDomain, Path};
 use crate::problem::Problem;
 
 /// Deletes a role of the domain's own that nobody has any more.
-#[utoipa::path(tag = "roles", params(("role_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "roles", params(("role_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/roles/{role_id}")]
 pub(super) async fn delete_role(
     can: Can<held::RoleDelete, InDomain>,

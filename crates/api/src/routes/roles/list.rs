@@ -7,7 +7,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::RoleView;
-use crate::answer;
 use crate::extract::{Anywhere, Can, Listing, Params, page};
 use crate::problem::Problem;
 
@@ -17,6 +16,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListRoles {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -33,7 +33,5 @@ pub(super) async fn list_roles(
     let rows = can
         .read("list_roles", async |tx| role_list(tx, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<RoleView>::new("roles", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<RoleView>::answer("roles", rows, |row| row.id.to_string())
 }

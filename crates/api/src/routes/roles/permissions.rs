@@ -7,7 +7,6 @@ use db_core::rbac::held;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::answer;
 use crate::extract::{Anywhere, Can, Listing, Params, page};
 use crate::problem::Problem;
 
@@ -38,6 +37,7 @@ impl From<CatalogueEntry> for PermissionView {
 #[into_params(parameter_in = Query)]
 pub struct ListPermissions {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -58,9 +58,5 @@ pub(super) async fn list_permissions(
     let rows = can
         .read("list_permissions", async |tx| permission_list(tx, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<PermissionView>::new(
-        "permissions",
-        rows,
-        |row| row.name.clone(),
-    )))
+    Listing::<PermissionView>::answer("permissions", rows, |row| row.name.clone())
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::RoleId;
 use db_core::models::role::{RolePatch, role_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateRole {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// What it is for.
+    #[schema(max_length = 2000)]
     description: Option<String>,
     /// All that it gives from now on. The caller must hold, in the whole domain, what it held and what it will hold.
     permissions: Option<Vec<String>>,
@@ -38,7 +40,7 @@ impl Check for UpdateRole {
 }
 
 /// Changes a role of the domain's own, for everyone who has it.
-#[utoipa::path(tag = "roles", params(("role_id" = Uuid, Path)), request_body = UpdateRole,
+#[utoipa::path(tag = "roles", params(("role_id" = Uuid, Path), IfMatch), request_body = UpdateRole,
     responses((status = 200, body = FullRoleView)))]
 #[patch("/roles/{role_id}")]
 pub(super) async fn update_role(

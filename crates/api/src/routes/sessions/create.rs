@@ -3,7 +3,8 @@
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use db_core::models::session::SignIn;
-use db_core::models::text::check_text;
+use db_core::secrets::token::TokenHash;
+use db_core::text::check_text;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,12 +20,14 @@ use crate::state::Worker;
 #[serde(deny_unknown_fields)]
 pub struct CreateSession {
     /// Slug of the domain; needed unless the host name says it or there is only one.
+    #[schema(min_length = 1, max_length = 63)]
     domain: Option<String>,
     /// E-mail address.
+    #[schema(min_length = 1, max_length = 254)]
     email: String,
     /// Password.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 1, max_length = 1024)]
     password: SecretString,
 }
 
@@ -92,6 +95,7 @@ pub(super) async fn create_session(
             }
             error => error.into(),
         })?;
+    state.note_session(TokenHash::of(signed_in.token.expose_secret()), signed_in.domain);
     Ok(HttpResponse::Created()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .cookie(cookie(

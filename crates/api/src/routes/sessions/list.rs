@@ -6,7 +6,6 @@ use db_core::models::session::session_list;
 use db_core::rbac::held;
 
 use super::{ListSessions, SessionView};
-use crate::answer;
 use crate::extract::{Can, InDomain, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -23,9 +22,5 @@ pub(super) async fn list_sessions(
     let rows = can
         .read("list_sessions", async |tx| session_list(tx, user, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<SessionView>::new(
-        "sessions",
-        rows,
-        |row| row.session.id.to_string(),
-    )))
+    Listing::<SessionView>::answer("sessions", rows, |row| row.session.id.to_string())
 }

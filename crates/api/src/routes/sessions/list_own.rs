@@ -5,7 +5,6 @@ use db_core::models::session::session_list;
 use db_core::models::user::user_current;
 
 use super::{ListSessions, SessionView};
-use crate::answer;
 use crate::extract::{Listing, Params, SignedIn, page};
 use crate::problem::Problem;
 
@@ -23,9 +22,5 @@ pub(super) async fn list_own_sessions(
             session_list(tx, user.id, &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<SessionView>::new(
-        "sessions",
-        rows,
-        |row| row.session.id.to_string(),
-    )))
+    Listing::<SessionView>::answer("sessions", rows, |row| row.session.id.to_string())
 }

@@ -8,7 +8,6 @@ mod revoke;
 mod revoke_own;
 
 use actix_web::cookie::{Cookie, SameSite};
-use app_config::CookieSecure;
 use chrono::{DateTime, Utc};
 use db_core::models::session::ListedSession;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::extract::{Client, SESSION_COOKIE};
+use crate::extract::{Client, session_cookie};
 use crate::state::AppState;
 
 pub(super) fn configure(config: &mut ServiceConfig) {
@@ -35,6 +34,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 #[into_params(parameter_in = Query)]
 pub struct ListSessions {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -79,18 +79,9 @@ impl From<ListedSession> for SessionView {
 
 /// The session cookie: out of reach of scripts, not sent along by other sites, over TLS only unless we are on loopback.
 fn cookie(state: &AppState, client: &Client, value: &str, max_age: std::time::Duration) -> Cookie<'static> {
-    let loopback = client.host.as_deref().is_some_and(|host| {
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    });
-    let secure = match state.config.server.cookie_secure {
-        CookieSecure::Always => true,
-        CookieSecure::Never => false,
-        CookieSecure::Auto => client.https || !loopback,
-    };
+    let secure = client.has_secure_cookies(state.config.server.cookie_secure);
     let seconds = i64::try_from(max_age.as_secs()).unwrap_or(i64::MAX);
-    Cookie::build(SESSION_COOKIE, value.to_owned())
+    Cookie::build(session_cookie(secure), value.to_owned())
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)

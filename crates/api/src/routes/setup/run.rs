@@ -20,6 +20,7 @@ use crate::state::{StartError, Worker, is_setup_token};
 pub struct RunSetup {
     /// Always `postgresql`.
     #[serde(rename = "type")]
+    #[schema(pattern = "^postgresql$")]
     kind: String,
     /// The first domain; `default` when it is not given.
     domain: Option<SetupDomain>,
@@ -32,8 +33,10 @@ pub struct RunSetup {
 #[serde(deny_unknown_fields)]
 pub struct SetupDomain {
     /// Short name used at sign-in.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
     slug: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
 }
 
@@ -42,10 +45,11 @@ pub struct SetupDomain {
 #[serde(deny_unknown_fields)]
 pub struct SetupOperator {
     /// E-mail address.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: String,
     /// Password, 10 to 256 characters.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     password: SecretString,
 }
 

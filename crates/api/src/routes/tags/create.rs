@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, post};
 use db_core::ProjectId;
 use db_core::models::tag::{NewTag, check_color, tag_insert};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateTag {
     /// Name shown to people; unique within the project, whatever its case.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Colour as `#rrggbb`.
+    #[schema(pattern = "^#[0-9a-fA-F]{6}$")]
     color: String,
 }
 

@@ -10,7 +10,7 @@ use crate::extract::{Can, IfMatch, InTag, Path};
 use crate::problem::Problem;
 
 /// Deletes a tag; no card carries it any more.
-#[utoipa::path(tag = "tags", params(("tag_id" = Uuid, Path)), responses((status = 204)))]
+#[utoipa::path(tag = "tags", params(("tag_id" = Uuid, Path), IfMatch), responses((status = 204)))]
 #[delete("/tags/{tag_id}")]
 pub(super) async fn delete_tag(
     can: Can<held::TagDelete, InTag>,

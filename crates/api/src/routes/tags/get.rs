@@ -17,6 +17,6 @@ pub(super) async fn get_tag(
     can: Can<held::TagRead, InTag>,
     Path((id,)): Path<(TagId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let tag = can.read("get_tag", async |tx| tag_get(tx, id).await).await?;
+    let tag = can.read_once("get_tag", async |tx| tag_get(tx, id).await).await?;
     Ok(answer::resource(tag.version, &TagView::from(tag)))
 }

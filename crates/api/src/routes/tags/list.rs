@@ -8,7 +8,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::TagView;
-use crate::answer;
 use crate::extract::{Can, InProject, Listing, Params, Path, page};
 use crate::problem::Problem;
 
@@ -18,6 +17,7 @@ use crate::problem::Problem;
 #[into_params(parameter_in = Query)]
 pub struct ListTags {
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -36,7 +36,5 @@ pub(super) async fn list_tags(
     let rows = can
         .read("list_tags", async |tx| tag_list(tx, project, &page).await)
         .await?;
-    Ok(answer::ok(&Listing::<TagView>::new("tags", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<TagView>::answer("tags", rows, |row| row.id.to_string())
 }

@@ -3,8 +3,8 @@
 use actix_web::{HttpResponse, patch};
 use db_core::TagId;
 use db_core::models::tag::{TagPatch, check_color, tag_update};
-use db_core::models::text;
 use db_core::rbac::held;
+use db_core::text;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateTag {
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// Colour as `#rrggbb`.
+    #[schema(pattern = "^#[0-9a-fA-F]{6}$")]
     color: Option<String>,
 }
 
@@ -31,7 +33,7 @@ impl Check for UpdateTag {
 }
 
 /// Changes a tag.
-#[utoipa::path(tag = "tags", params(("tag_id" = Uuid, Path)), request_body = UpdateTag,
+#[utoipa::path(tag = "tags", params(("tag_id" = Uuid, Path), IfMatch), request_body = UpdateTag,
     responses((status = 200, body = TagView)))]
 #[patch("/tags/{tag_id}")]
 pub(super) async fn update_tag(

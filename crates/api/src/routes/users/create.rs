@@ -1,9 +1,9 @@
 //! `POST /api/v1/users`
 
 use actix_web::{HttpResponse, post};
-use db_core::models::text::check_name;
 use db_core::models::user::{NewUser, check_email, check_password, user_insert};
 use db_core::rbac::held;
+use db_core::text::check_name;
 use secrecy::SecretString;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -18,12 +18,14 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct CreateUser {
     /// E-mail address; kept in lower case.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: String,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: String,
     /// Password, 10 to 256 characters.
     #[serde(deserialize_with = "secret")]
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 10, max_length = 256)]
     password: SecretString,
 }
 
@@ -44,9 +46,8 @@ pub(super) async fn create_user(
 ) -> Result<HttpResponse, Problem> {
     let passwords = can.pool().passwords();
     let password = passwords.hash(&body.password)?;
-    let _turn = passwords.turn().await?;
     let user = can
-        .write("create_user", async |tx| {
+        .write_hashing("create_user", async |tx| {
             let new = NewUser {
                 id: tx.new_id(),
                 email: &body.email,

@@ -17,6 +17,8 @@ pub(super) async fn get_user(
     can: Can<held::UserRead, InDomain>,
     Path((id,)): Path<(UserId,)>,
 ) -> Result<HttpResponse, Problem> {
-    let user = can.read("get_user", async |tx| user_get(tx, id).await).await?;
+    let user = can
+        .read_once("get_user", async |tx| user_get(tx, id).await)
+        .await?;
     Ok(answer::resource(user.version, &UserView::from(user)))
 }

@@ -7,7 +7,6 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::UserView;
-use crate::answer;
 use crate::extract::{Can, InDomain, Listing, Params, page};
 use crate::problem::Problem;
 
@@ -19,6 +18,7 @@ pub struct ListUsers {
     /// The one with this e-mail address.
     email: Option<String>,
     /// Rows of the page, 1 to 200; 50 when it is not given.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -41,7 +41,5 @@ pub(super) async fn list_users(
             user_list(tx, params.email.as_deref(), &page).await
         })
         .await?;
-    Ok(answer::ok(&Listing::<UserView>::new("users", rows, |row| {
-        row.id.to_string()
-    })))
+    Listing::<UserView>::answer("users", rows, |row| row.id.to_string())
 }

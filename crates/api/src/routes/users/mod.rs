@@ -34,6 +34,7 @@ pub struct UserView {
     /// Name shown to people.
     name: String,
     /// `active`, or `deactivated`: no credential of the account counts.
+    #[schema(pattern = "^(active|deactivated)$")]
     status: String,
     /// Counts changes; the same as the ETag.
     version: i32,

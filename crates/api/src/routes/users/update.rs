@@ -2,9 +2,9 @@
 
 use actix_web::{HttpResponse, patch};
 use db_core::UserId;
-use db_core::models::text::check_name;
 use db_core::models::user::{UserPatch, check_email, user_update};
 use db_core::rbac::held;
+use db_core::text::check_name;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,8 +18,10 @@ use crate::problem::Problem;
 #[serde(deny_unknown_fields)]
 pub struct UpdateUser {
     /// E-mail address; kept in lower case.
+    #[schema(min_length = 3, max_length = 254, pattern = "^[^@\\s]+@[^@\\s]+$")]
     email: Option<String>,
     /// Name shown to people.
+    #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
 }
 
@@ -31,7 +33,7 @@ impl Check for UpdateUser {
 }
 
 /// Changes an account. The caller must hold all that it holds.
-#[utoipa::path(tag = "users", params(("user_id" = Uuid, Path)), request_body = UpdateUser,
+#[utoipa::path(tag = "users", params(("user_id" = Uuid, Path), IfMatch), request_body = UpdateUser,
     responses((status = 200, body = UserView)))]
 #[patch("/users/{user_id}")]
 pub(super) async fn update_user(

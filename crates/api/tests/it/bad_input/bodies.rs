@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use test_support::{Answer, Method};
 
-use super::schema::{self, Kind};
+use super::schema::{self, Field, Kind};
 use super::{Bench, Operation, document, fields, names, operations};
 
 const JSON: &str = "application/json";
@@ -212,7 +212,7 @@ async fn text_that_does_not_fit_is_named() {
                 Kind::Password => vec![("over-long", long), ("nothing", String::new())],
                 Kind::Integer | Kind::Boolean | Kind::Array | Kind::Object => continue,
             };
-            for (what, text) in texts {
+            for (what, text) in texts.into_iter().chain(invisible(&operation.id, &field)) {
                 let body = schema::with(&document, &schema, &field.path, json!(text));
                 let answer = send(&bench, &operation, JSON, body.to_string()).await;
                 let what = format!("{} with {what} as {}", operation.id, field.path);
@@ -234,6 +234,36 @@ async fn text_that_does_not_fit_is_named() {
     }
     assert!(tried > 100, "only {tried} texts were tried");
     bench.nothing_happened().await;
+}
+
+/// What is not seen has no business in a line: names that look alike would not be alike.
+fn invisible(operation: &str, field: &Field) -> Vec<(&'static str, String)> {
+    // Descriptions are no lines, and what is only compared at sign-in need not be well-formed.
+    if field.kind != Kind::Text || field.path.ends_with("description") || operation == "create_session" {
+        return Vec::new();
+    }
+    let mut texts = vec![
+        ("a tab", '\t'),
+        ("bidi control", '\u{202e}'),
+        ("a zero-width space", '\u{200b}'),
+    ];
+    if field.path.ends_with("email") {
+        texts.push(("a joiner", '\u{200d}'));
+    }
+    let text = |hidden| {
+        format!(
+            "ad{hidden}min{}",
+            if field.path.ends_with("email") {
+                "@x.test"
+            } else {
+                ""
+            }
+        )
+    };
+    texts
+        .into_iter()
+        .map(|(what, hidden)| (what, text(hidden)))
+        .collect()
 }
 
 /// Text in lists is text too.

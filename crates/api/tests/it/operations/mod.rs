@@ -5,6 +5,7 @@
 mod bodies;
 mod foreign_ids;
 mod matrix;
+mod versions;
 
 use std::collections::BTreeMap;
 

@@ -129,6 +129,21 @@ async fn a_schema_that_is_not_ours_refuses_to_start() {
         let restore = format!("INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table}");
         client.batch_execute(&restore).await.unwrap();
     }
+    // One that somebody began to take back, statement by statement.
+    client
+        .batch_execute(&format!(
+            "CREATE TABLE plinth_migration_statements (version text, direction text, statement integer, checksum text,
+                 started_at timestamptz, finished_at timestamptz);
+             INSERT INTO plinth_migration_statements VALUES ('{newest}', 'down', 1, '', now(), now())"
+        ))
+        .await
+        .unwrap();
+    let said = program().with("PLINTH_MIGRATE_ON_START", "false").refuses();
+    assert!(said.contains(&newest) && said.contains("half reverted"), "{said}");
+    client
+        .batch_execute("DROP TABLE plinth_migration_statements")
+        .await
+        .unwrap();
     client
         .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('20990101000000')")
         .await
