@@ -343,12 +343,9 @@ fn whole(request: Request, n: u32, statement: String) -> Vec<String> {
         "SELECT project_id, board_id, wip_limit, wip_policy FROM board_columns WHERE id = {column} FOR NO KEY UPDATE"
     );
     let of_column = format!("FROM cards WHERE column_id = {column} AND id IS DISTINCT FROM {moving}");
-    let gap = format!(
-        "SELECT CASE WHEN l.wip_policy = 'off' THEN 0 ELSE (SELECT count(*) {of_column}) END AS count, \
-         (SELECT min(rank) {of_column}) AS first, (SELECT max(rank) {of_column}) AS last, a.rank AS anchor, \
-         (SELECT max(rank) {of_column} AND rank < a.rank) AS above, (SELECT min(rank) {of_column} AND rank > a.rank) AS below \
-         FROM board_columns l LEFT JOIN cards a ON a.id = NULL::uuid AND a.column_id = {column} WHERE l.id = {column}"
-    );
+    let count =
+        format!("CASE WHEN l.wip_policy = 'off' THEN 0 ELSE (SELECT count(*) {of_column}) END AS count");
+    let last = format!("(SELECT rank {of_column} ORDER BY rank DESC LIMIT 1) AS above, NULL AS below");
     // Two kinds of request write with the same runs and counters.
     let prefix = if request == Request::Move {
         "0199f00000017"
@@ -364,14 +361,15 @@ fn whole(request: Request, n: u32, statement: String) -> Vec<String> {
     match request {
         Request::Move => {
             let card = format!("SELECT {CARD} FROM cards WHERE id = {MOVED} LIMIT 1 FOR UPDATE");
+            let gap = format!("SELECT {count}, {last} FROM board_columns l WHERE l.id = {column}");
             vec![lock, card, gap, statement, activity(":position", ":position")]
         }
         _ => {
             let number = format!(
-                "UPDATE projects SET last_number = last_number + 1 \
-                 WHERE id = (SELECT project_id FROM board_columns WHERE id = {column}) RETURNING last_number"
+                "UPDATE projects p SET last_number = last_number + 1 FROM board_columns l \
+                 WHERE l.id = {column} AND p.id = l.project_id RETURNING p.last_number AS number, {count}, {last}"
             );
-            vec![lock, number, gap, statement, activity("NULL", ":activity")]
+            vec![lock, number, statement, activity("NULL", ":activity")]
         }
     }
 }

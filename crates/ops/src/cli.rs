@@ -3,17 +3,25 @@
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::commands::backup::{Backup, Restore};
+use crate::commands::migrate::cli::Migrate;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done, or in order
   1    failed; the message says why
   2    migrations are pending
-  3    there already: the installation is set up, or the domain's slug is taken
+  3    there already: the installation is set up, or the domain's slug is taken; of `migrate drift`: the schema has drifted
   4    an applied migration was edited, or is not known to this version
   5    the migration lock was not free in time
   6    a pending migration is older than an applied one
   7    no database: it cannot be reached, or refuses the login
   8    not set up yet
+  9    a backup is damaged, or does not restore to what was backed up
+  10   there is no such backup, or none yet
+  11   the place of backups cannot be reached, or refuses
+  12   refused for now: somebody is connected, or another backup or drill is under way
+  13   pg_dump or pg_restore is missing, or older than the server
   64   the command line, or a value in it, is not valid
   78   the configuration is not valid
   130  interrupted
@@ -26,7 +34,7 @@ PostgreSQL of the working directory, which runs for as long as the command needs
 #[command(
     name = "plinth-ops",
     version,
-    about = "Runs a Plinth installation: configuration, migrations, setup, domains"
+    about = "Runs a Plinth installation: configuration, migrations, setup, domains, backups"
 )]
 #[command(after_help = EXIT_CODES, disable_help_subcommand = true, max_term_width = 120)]
 pub struct Cli {
@@ -44,7 +52,6 @@ pub enum Command {
     #[command(subcommand)]
     Config(Config),
     /// Applies, reverts and lists the migrations that this program carries
-    #[command(subcommand)]
     Migrate(Migrate),
     /// Sets the installation up: schema, encryption key, first platform operator, first domain
     ///
@@ -54,6 +61,13 @@ pub enum Command {
     /// Domains: the tenants of the installation
     #[command(subcommand)]
     Domain(Domain),
+    /// Backups: made, listed, verified, proved, thinned out
+    #[command(subcommand)]
+    Backup(Backup),
+    /// Restores a backup: beside what is there, checked, and only then in its place
+    ///
+    /// What was there before stays, under a name that is printed, until somebody drops it. Exits 12 while somebody is connected.
+    Restore(Restore),
     /// Prints a completion script: source <(plinth-ops completions bash)
     Completions {
         /// The shell that it is for
@@ -64,37 +78,6 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Config {
     /// Prints every setting, its value and where the value came from; secrets are never shown
-    Show(Json),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum Migrate {
-    /// Applies what is pending, oldest first
-    Run {
-        /// Waits this long for a database that is away, and for another migration to end [without it: not at all for
-        /// the database, 60 seconds for another migration]
-        #[arg(long, value_name = "SECONDS")]
-        wait: Option<u64>,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Reverts the last migration, or the last N
-    ///
-    /// What the migrations made is dropped, with the data in it.
-    Revert {
-        /// How many
-        #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        count: u32,
-        /// All of them
-        #[arg(long, conflicts_with = "count")]
-        all: bool,
-        #[command(flatten)]
-        json: Json,
-    },
-    /// Lists all migrations: state, when and by whom applied, how long it took, checksum
-    ///
-    /// Exits 0 when all are applied and nothing else is, 2 when some are pending, 4 when an applied one was edited or is
-    /// not known to this version, 6 when a pending one is older than an applied one.
     Show(Json),
 }
 

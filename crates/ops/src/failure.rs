@@ -4,81 +4,83 @@ use std::io;
 use std::path::PathBuf;
 
 use app_config::ConfigError;
-use db_core::OwnerError;
+use command_line::{CONFIG, NO_DATABASE, ProgramError, USAGE};
 use db_core::migrate::MigrateError;
-use db_core::models::domain_system::SystemDomainError;
+use db_core::provision::ProvisionError;
 use db_core::setup::{KeyError, SetupError};
 use pg_connect::ConnectError;
-use telemetry::TelemetryError;
+
+use crate::backup::BackupError;
+use crate::commands::migrate_lint::LintError;
 
 const FAILED: u8 = 1;
 const THERE_ALREADY: u8 = 3;
-const NO_DATABASE: u8 = 7;
+const DRIFT: u8 = 3;
 const NOT_SET_UP: u8 = 8;
-/// The command line is not valid: `EX_USAGE` of BSD's sysexits. Not clap's 2, which says that migrations are pending.
-pub const USAGE: u8 = 64;
-/// `EX_CONFIG` of BSD's sysexits.
-const CONFIG: u8 = 78;
-/// What a shell says of a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Telemetry(#[from] TelemetryError),
-    #[error(transparent)]
-    LocalDatabase(#[from] local_postgres::Error),
-    #[error(transparent)]
-    Owner(#[from] OwnerError),
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Program(#[from] ProgramError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
     #[error(transparent)]
     Setup(#[from] SetupError),
     #[error(transparent)]
-    Domain(#[from] SystemDomainError),
+    Domain(#[from] ProvisionError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Lint(#[from] LintError),
+    #[error("the schema has drifted: {0}")]
+    Drift(String),
+    #[error("{0} did not pass")]
+    Verify(String),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error("no password: {0}")]
     Password(String),
     #[error("no password: {}: {source}", path.display())]
     PasswordFile { path: PathBuf, source: io::Error },
-    #[error("cannot write the output: {0}")]
-    Output(#[source] io::Error),
-    #[error("cannot start: {0}")]
-    Runtime(#[source] io::Error),
-    #[error("interrupted")]
-    Interrupted,
+}
+
+// What any program may fail of has its exit code in one place.
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Program(error.into())
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::Program(error.into())
+    }
 }
 
 impl Failure {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Telemetry(_) => CONFIG,
-            Self::LocalDatabase(_) | Self::Owner(_) | Self::Connect(_) => NO_DATABASE,
-            Self::Setup(SetupError::Connect(_)) | Self::Domain(SystemDomainError::Connect(_)) => NO_DATABASE,
+            Self::Program(error) => error.exit_code().unwrap_or(FAILED),
+            Self::Setup(SetupError::Connect(_)) | Self::Domain(ProvisionError::Connect(_)) => NO_DATABASE,
             Self::Migrate(error) | Self::Setup(SetupError::Migrate(error)) => error.exit_code(),
-            Self::Setup(SetupError::AlreadySetUp) | Self::Domain(SystemDomainError::SlugTaken(_)) => {
+            Self::Setup(SetupError::AlreadySetUp) | Self::Domain(ProvisionError::SlugTaken(_)) => {
                 THERE_ALREADY
             }
-            Self::Domain(SystemDomainError::NotSetUp) => NOT_SET_UP,
-            Self::Setup(SetupError::Invalid { .. }) | Self::Domain(SystemDomainError::Invalid { .. }) => {
-                USAGE
-            }
+            Self::Domain(ProvisionError::NotSetUp) => NOT_SET_UP,
+            Self::Setup(SetupError::Invalid { .. }) | Self::Domain(ProvisionError::Invalid { .. }) => USAGE,
             Self::Setup(SetupError::DemoExposed(_)) => CONFIG,
-            Self::Interrupted => INTERRUPTED,
+            Self::Drift(_) => DRIFT,
+            Self::Backup(error) => error.exit_code(),
+            Self::Lint(error) if error.is_usage() => USAGE,
             Self::Setup(_)
             | Self::Domain(_)
             | Self::Key(_)
+            | Self::Lint(_)
+            | Self::Verify(_)
             | Self::Password(_)
-            | Self::PasswordFile { .. }
-            | Self::Output(_)
-            | Self::Runtime(_) => FAILED,
+            | Self::PasswordFile { .. } => FAILED,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What goes to stdout.
 
-use std::io::Write as _;
-
 use anstyle::Style;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,17 +8,12 @@ use crate::failure::Failure;
 
 /// Prints text in one go. Colours are dropped where stdout is no terminal, or `NO_COLOR` says so.
 pub fn text(text: &str) -> Result<(), Failure> {
-    let mut stdout = anstream::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(Failure::Output)
+    Ok(command_line::text(text)?)
 }
 
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
-    let rendered = serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?;
-    text(&format!("{rendered}\n"))
+    Ok(command_line::json(value)?)
 }
 
 /// One cell of a table.

@@ -11,6 +11,7 @@
 
 mod actor;
 mod database;
+mod program;
 mod schema_rs;
 mod server;
 mod turn_proxy;
@@ -18,8 +19,9 @@ mod world;
 
 pub use actor::{Actor, Answer};
 pub use database::TestDatabase;
+pub use program::{Program, Ran};
 pub use reqwest::Method;
 pub use schema_rs::schema_rs;
-pub use server::{ServerAddress, TEMPLATE, build_template, test_server};
+pub use server::{ServerAddress, TEMPLATE, build_template, disposable, test_server};
 pub use turn_proxy::TurnProxy;
 pub use world::{ACME, GLOBEX, KEY, PASSWORD, World};

@@ -94,7 +94,7 @@ pub fn test_server() -> &'static ServerAddress {
         // A thread of its own: this may be called inside of a runtime, and both of these block.
         std::thread::spawn(|| {
             let directory = std::env::temp_dir().join(format!("plinth-tests-{}", std::process::id()));
-            let server = LocalPostgres::start(Options::new(directory, Durability::Disposable)).unwrap();
+            let server = LocalPostgres::start(disposable(directory)).unwrap();
             let address = ServerAddress::of(&server);
             build_template(&address).unwrap();
             (address, Some(server))
@@ -103,6 +103,17 @@ pub fn test_server() -> &'static ServerAddress {
         .unwrap()
     });
     address
+}
+
+/// How to run a server for tests in `state_dir`: disposable, with the programs that `PLINTH_POSTGRES_BIN` names, else those
+/// that are found. `make test-versions` names one version after the other.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration to be read")]
+pub fn disposable(state_dir: impl Into<PathBuf>) -> Options {
+    let mut options = Options::new(state_dir, Durability::Disposable);
+    options.binaries = std::env::var_os("PLINTH_POSTGRES_BIN")
+        .filter(|directory| !directory.is_empty())
+        .map(PathBuf::from);
+    options
 }
 
 /// Makes the template: migrated, seeded, set up with the domains acme and globex.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use db_core::Clock;
 use db_core::migrate::Migrator;
-use db_core::models::domain_system::{
-    NewSystemDomain, SystemDomain, SystemDomainError, system_domain_insert, system_domain_list,
+use db_core::provision::{
+    NewProvisionedDomain, ProvisionError, ProvisionedDomain, provision_domain, provisioned_domain_list,
 };
 use db_core::secrets::password::generate;
 use db_core::setup::KeySource;
@@ -31,7 +31,7 @@ fn create(options: &CreateDomain, settings: Vec<String>) -> Result<(), Failure> 
         None => password::ask(&options.admin_email)?,
     };
     let (password, made) = given.map_or_else(|| (generate(), true), |given| (given, false));
-    let new = NewSystemDomain {
+    let new = NewProvisionedDomain {
         slug: &options.slug,
         name: options.name.as_deref().unwrap_or(&options.slug),
         admin_email: &options.admin_email,
@@ -41,9 +41,9 @@ fn create(options: &CreateDomain, settings: Vec<String>) -> Result<(), Failure> 
         require_set_up(&program).await?;
         let keyring = KeySource::from_config(&program.config).load()?;
         let insert = program.owner.system(async |tx| {
-            system_domain_insert(tx, &Clock::System, &keyring, &program.config.security, &new).await
+            provision_domain(tx, &Clock::System, &keyring, &program.config.security, &new).await
         });
-        Ok::<SystemDomain, Failure>(insert.await?)
+        Ok::<ProvisionedDomain, Failure>(insert.await?)
     })?;
     if options.json.json {
         return output::json(&serde_json::json!({
@@ -72,7 +72,7 @@ fn list(Json { json }: Json, settings: Vec<String>) -> Result<(), Failure> {
         Ok::<_, Failure>(
             program
                 .owner
-                .system(async |tx| system_domain_list(tx).await)
+                .system(async |tx| provisioned_domain_list(tx).await)
                 .await?,
         )
     })?;
@@ -100,7 +100,7 @@ fn list(Json { json }: Json, settings: Vec<String>) -> Result<(), Failure> {
 /// An empty database is one that is not set up, rather than one with migrations pending.
 async fn require_set_up(program: &Program) -> Result<(), Failure> {
     if !db_core::setup::is_initialized(&program.owner).await? {
-        return Err(SystemDomainError::NotSetUp.into());
+        return Err(ProvisionError::NotSetUp.into());
     }
     let status = Migrator::new(&program.owner, Duration::ZERO).status().await?;
     Ok(status.require_current()?)

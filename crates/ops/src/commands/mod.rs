@@ -1,8 +1,11 @@
 //! One file for each command.
 
+pub mod backup;
+mod backup_report;
 mod config;
 mod domain;
-mod migrate;
+pub mod migrate;
+pub mod migrate_lint;
 mod setup;
 
 use clap::CommandFactory as _;
@@ -19,6 +22,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate(command) => migrate::run(command, settings),
         Command::Setup(options) => setup::run(options, settings),
         Command::Domain(command) => domain::run(command, settings),
+        Command::Backup(command) => backup::run(command, settings),
+        Command::Restore(options) => backup::restore(options, settings),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plinth-ops", &mut script);

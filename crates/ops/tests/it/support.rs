@@ -1,120 +1,48 @@
-//! Runs the program in a directory of its own, with an environment of its own.
+//! Runs the program; see `test_support::Program`.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::ops::Deref;
+use std::process::Child;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use test_support::{KEY, TestDatabase};
+use test_support::{KEY, Program, TestDatabase};
+
+pub use test_support::Ran;
 
 /// The advisory lock of migrations: part of what other programs may rely on, so it is written down here once more.
 pub const MIGRATION_LOCK: i64 = 0x506c_696e_7468_4d69;
 
-/// A place to run the program in.
-pub struct Ops {
-    pub directory: TempDir,
-    environment: Vec<(String, String)>,
-}
+/// The program, in a place of its own.
+pub struct Ops(Program);
 
 impl Ops {
     /// Without a database.
     pub fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            environment: Vec::new(),
-        }
+        Self(Program::new(env!("CARGO_BIN_EXE_plinth-ops")))
     }
 
     /// With a database, and its key.
     pub fn on(database: &TestDatabase) -> Self {
         Self::new()
-            .with("DATABASE_URL", &url(database, "plinth"))
+            .with("DATABASE_URL", &database.url("plinth"))
             .with("POSTGRES_ENCRYPTION_KEY", KEY)
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plinth-ops"));
-        command
-            .args(arguments)
-            .current_dir(&self.directory)
-            // What the developer has configured is not the test's affair.
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    pub fn run(&self, arguments: &[&str]) -> Ran {
-        self.command(arguments).output().unwrap().into()
-    }
-
-    /// The output, when the exit code is the wanted one.
-    #[track_caller]
-    pub fn expect(&self, code: i32, arguments: &[&str]) -> Ran {
-        let ran = self.run(arguments);
-        assert_eq!(
-            ran.code,
-            Some(code),
-            "{arguments:?}\n{}\n{}",
-            ran.stdout,
-            ran.stderr
-        );
-        if code != 0 && code != 64 {
-            assert!(
-                ran.stderr.contains("plinth-ops: "),
-                "no word about it on stderr: {}",
-                ran.stderr
-            );
-        }
-        ran
+    pub fn with(self, name: &str, value: &str) -> Self {
+        Self(self.0.with(name, value))
     }
 }
 
-/// How a run ended.
-#[derive(Debug)]
-pub struct Ran {
-    /// `None` when a signal ended it.
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
+impl Deref for Ops {
+    type Target = Program;
 
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Ran {
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    fn deref(&self) -> &Program {
+        &self.0
     }
 }
 
 /// `DATABASE_URL` of a test's database, for a login of the test server.
 pub fn url(database: &TestDatabase, user: &str) -> String {
-    let address = database.address();
-    format!(
-        "postgresql://{user}@/{}?host={}&port={}",
-        address.database, address.host, address.port
-    )
+    database.url(user)
 }
 
 /// Ends a process the way nobody can prepare for.

@@ -1,11 +1,10 @@
 //! libpq's verdict on the same address.
 
 use std::path::Path;
-use std::process::Command;
 
 use app_config::DatabaseAddress;
 
-use crate::server::binary;
+use crate::server::program;
 
 /// What came of an attempt, by us or by libpq.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +16,9 @@ pub enum Outcome {
 
 /// Connects with `psql`; `None` where it is not installed. `home` keeps the user's own certificates out.
 pub fn connect(address: &DatabaseAddress, host_addr: Option<&str>, home: &Path) -> Option<(Outcome, String)> {
-    let mut command = Command::new(binary("psql"));
+    let mut command = program("psql");
     command
-        .env_clear()
         .env("HOME", home)
-        .env("LC_ALL", "C")
         .env("PGHOST", &address.host)
         .env("PGPORT", address.port.to_string())
         .env("PGUSER", &address.user)

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use app_config::{DatabaseAddress, Ssl, SslMode};
+use local_postgres::Binaries;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid, User, chown};
 use pg_connect::{ConnectOptions, Connector};
@@ -180,27 +181,11 @@ pub fn ssl(mode: SslMode, root_cert: Option<&Path>) -> Ssl {
     }
 }
 
-/// PostgreSQL's programs: the newest Debian has installed, else where `pg_config` says.
-pub fn binary(name: &str) -> PathBuf {
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let version = path.file_name()?.to_str()?.parse().ok()?;
-            Some((version, path.join("bin").join(name)))
-        })
-        .filter(|(_, path)| path.exists())
-        .collect();
-    versions.sort();
-    if let Some((_, newest)) = versions.pop() {
-        return newest;
-    }
-    let asked = Command::new("pg_config")
-        .arg("--bindir")
-        .output()
-        .expect("PostgreSQL must be installed");
-    Path::new(String::from_utf8(asked.stdout).unwrap().trim()).join(name)
+/// One of PostgreSQL's programs, of the tree that all tests run on, with an environment of its own.
+pub fn program(name: &str) -> Command {
+    Binaries::find(None)
+        .expect("PostgreSQL must be installed")
+        .command(name)
 }
 
 fn start_process(data: &Path, sockets: &Path) -> (Child, u16) {
@@ -263,12 +248,7 @@ fn server_user() -> Option<User> {
 }
 
 fn as_server_user(program: &str) -> Command {
-    let mut command = Command::new(binary(program));
-    command
-        .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .env("LC_ALL", "C")
-        .current_dir("/");
+    let mut command = self::program(program);
     if let Some(user) = server_user() {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use db_core::migrate::Migrator;
-use test_support::TestDatabase;
+use test_support::{Ran, TestDatabase};
 
-use crate::support::{Ran, Seeder};
+use crate::support::{seeder_at, seeder_on};
 
 /// Nobody listens on port 1.
 const DEAD: &str = "postgresql://plinth@127.0.0.1:1/plinth";
@@ -14,7 +14,7 @@ const DEAD: &str = "postgresql://plinth@127.0.0.1:1/plinth";
 async fn a_schema_that_is_not_migrated_is_2() {
     let database = TestDatabase::empty().await;
     for command in ["apply", "check", "diff"] {
-        let ran = Seeder::on(&database).expect(2, &[command]);
+        let ran = seeder_on(&database).expect(2, &[command]);
         assert!(ran.stderr.contains("plinth-ops migrate run"), "{}", ran.stderr);
     }
 }
@@ -22,7 +22,7 @@ async fn a_schema_that_is_not_migrated_is_2() {
 #[tokio::test]
 async fn another_versions_schema_is_4_or_6() {
     let database = TestDatabase::new().await;
-    let (seeder, client) = (Seeder::on(&database), database.superuser().await);
+    let (seeder, client) = (seeder_on(&database), database.superuser().await);
     client
         .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')")
         .await
@@ -41,7 +41,7 @@ async fn another_versions_schema_is_4_or_6() {
 
 #[test]
 fn a_database_that_is_away_is_7() {
-    let seeder = Seeder::at(DEAD);
+    let seeder = seeder_at(DEAD);
     let started = Instant::now();
     let ran = seeder.expect(7, &["apply"]);
     assert!(ran.stderr.contains("connection refused"), "{}", ran.stderr);
@@ -64,7 +64,7 @@ async fn a_database_that_comes_back_in_time_is_seeded() {
         .await
         .unwrap();
     // The socket's directory is a link that leads nowhere yet.
-    let seeder = Seeder::on(&database);
+    let seeder = seeder_on(&database);
     let link = seeder.directory.path().join("socket");
     let address = database.address();
     let url = format!(
@@ -86,7 +86,7 @@ async fn a_database_that_comes_back_in_time_is_seeded() {
 #[tokio::test]
 async fn a_statement_that_fails_is_9_and_changes_nothing() {
     let database = TestDatabase::new().await;
-    let (seeder, client) = (Seeder::on(&database), database.superuser().await);
+    let (seeder, client) = (seeder_on(&database), database.superuser().await);
     client
         .batch_execute(
             "UPDATE permissions SET description = 'tampered' WHERE name = 'tag:read';
@@ -110,7 +110,7 @@ async fn a_statement_that_fails_is_9_and_changes_nothing() {
 
 #[test]
 fn an_invalid_command_line_is_64_and_configuration_78() {
-    let seeder = Seeder::at(DEAD);
+    let seeder = seeder_at(DEAD);
     seeder.expect(64, &["bogus"]);
     seeder.expect(64, &["check", "--wait", "soon"]);
     seeder.expect(78, &["check", "--set", "database.pool_siz=3"]);
@@ -118,25 +118,8 @@ fn an_invalid_command_line_is_64_and_configuration_78() {
 
 #[test]
 fn every_code_of_the_help_is_in_the_documents() {
-    let help = Seeder::at(DEAD).expect(0, &["--help"]).stdout;
-    let codes: Vec<&str> = help
-        .lines()
-        .skip_while(|line| !line.starts_with("Exit codes:"))
-        .skip(1)
-        .map_while(|line| {
-            line.split_whitespace()
-                .next()
-                .filter(|word| word.parse::<u8>().is_ok())
-        })
-        .collect();
-    assert_eq!(codes, ["0", "1", "2", "4", "6", "7", "9", "64", "78", "130"]);
-    let documented = include_str!("../../../../docs/OPERATIONS.md");
-    for code in codes {
-        assert!(
-            documented
-                .lines()
-                .any(|line| line.starts_with(&format!("| {code} |"))),
-            "{code} is not documented"
-        );
-    }
+    assert_eq!(
+        seeder_at(DEAD).documented_exit_codes(),
+        ["0", "1", "2", "4", "6", "7", "9", "64", "78", "130"]
+    );
 }

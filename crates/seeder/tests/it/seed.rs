@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use db_core::migrate::Migrator;
-use test_support::{ACME, TestDatabase};
+use test_support::{ACME, Ran, TestDatabase};
 use tokio_postgres::Client;
 
-use crate::support::{Ran, Seeder};
+use crate::support::{changes, seeder_on};
 
 /// Every row that the seeder may touch, and the custom roles that it may not.
 async fn rows(client: &Client) -> Vec<String> {
@@ -36,8 +36,8 @@ async fn migrated() -> TestDatabase {
 #[tokio::test]
 async fn twice_gives_the_same_rows() {
     let database = migrated().await;
-    let (seeder, client) = (Seeder::on(&database), database.superuser().await);
-    let first = seeder.expect(0, &["apply", "--json"]).changes();
+    let (seeder, client) = (seeder_on(&database), database.superuser().await);
+    let first = changes(&seeder.expect(0, &["apply", "--json"]));
     assert!(
         first
             .iter()
@@ -47,7 +47,7 @@ async fn twice_gives_the_same_rows() {
     let once = rows(&client).await;
     assert!(once.iter().any(|row| row.starts_with("rp ")), "{once:?}");
 
-    assert!(seeder.expect(0, &["apply", "--json"]).changes().is_empty());
+    assert!(changes(&seeder.expect(0, &["apply", "--json"])).is_empty());
     assert_eq!(rows(&client).await, once);
     assert!(seeder.expect(0, &["apply"]).stdout.contains("in sync"));
 }
@@ -55,7 +55,7 @@ async fn twice_gives_the_same_rows() {
 #[tokio::test]
 async fn five_at_once_give_the_same_rows_and_one_makes_them() {
     let (crowded, alone) = (migrated().await, migrated().await);
-    let seeder = Seeder::on(&crowded);
+    let seeder = seeder_on(&crowded);
     let children: Vec<_> = (0..5).map(|_| seeder.spawn(&["apply", "--json"])).collect();
     let ran: Vec<Ran> = children
         .into_iter()
@@ -64,9 +64,9 @@ async fn five_at_once_give_the_same_rows_and_one_makes_them() {
     for ran in &ran {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     }
-    assert_eq!(ran.iter().filter(|ran| !ran.changes().is_empty()).count(), 1);
+    assert_eq!(ran.iter().filter(|ran| !changes(ran).is_empty()).count(), 1);
 
-    Seeder::on(&alone).expect(0, &["apply"]);
+    seeder_on(&alone).expect(0, &["apply"]);
     // All but the times at which the rows were made.
     let timeless = |row: &String| {
         let words = row.split([',', '"']);
@@ -86,7 +86,7 @@ async fn five_at_once_give_the_same_rows_and_one_makes_them() {
 #[tokio::test]
 async fn roles_of_domains_are_untouched() {
     let database = TestDatabase::new().await;
-    let (seeder, client) = (Seeder::on(&database), database.superuser().await);
+    let (seeder, client) = (seeder_on(&database), database.superuser().await);
     client
         .batch_execute(&format!(
             "INSERT INTO roles (domain_id, id, name, name_key, description)
@@ -111,11 +111,11 @@ async fn roles_of_domains_are_untouched() {
 #[tokio::test]
 async fn check_and_diff_name_each_difference_and_change_nothing() {
     let database = TestDatabase::new().await;
-    let (seeder, client) = (Seeder::on(&database), database.superuser().await);
+    let (seeder, client) = (seeder_on(&database), database.superuser().await);
     let good = rows(&client).await;
     let clean = seeder.expect(0, &["check"]);
     assert!(clean.stdout.contains("in sync"), "{}", clean.stdout);
-    assert!(seeder.expect(0, &["diff", "--json"]).changes().is_empty());
+    assert!(changes(&seeder.expect(0, &["diff", "--json"])).is_empty());
 
     client
         .batch_execute(
@@ -144,7 +144,7 @@ async fn check_and_diff_name_each_difference_and_change_nothing() {
         assert_eq!(lines, wanted, "{command}");
     }
     let json = seeder.expect(1, &["check", "--json"]);
-    assert_eq!(json.changes().len(), wanted.len());
+    assert_eq!(changes(&json).len(), wanted.len());
     assert!(json.stdout.contains("\"in_sync\": false"), "{}", json.stdout);
     assert_eq!(rows(&client).await, tampered, "check or diff changed something");
 

@@ -3,8 +3,8 @@
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
-use local_postgres::{Durability, LocalPostgres, Options, default_state_dir};
-use test_support::{ServerAddress, build_template};
+use local_postgres::{LocalPostgres, default_state_dir};
+use test_support::{ServerAddress, build_template, disposable};
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut words = std::env::args_os().skip(1).skip_while(|word| word == "--");
@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<ExitCode> {
     // One directory for each run, so that two runs side by side never share a cluster.
     let root = default_state_dir(std::path::Path::new("."))?.join("tests");
     let directory = root.join(std::process::id().to_string());
-    let server = LocalPostgres::start(Options::new(directory.clone(), Durability::Disposable))?;
+    let server = LocalPostgres::start(disposable(directory.clone()))?;
     let address = ServerAddress::of(&server);
     build_template(&address)?;
 

@@ -1,0 +1,257 @@
+//! Whether what was restored is what was backed up: cells, schema, secrets.
+
+use std::collections::BTreeMap;
+
+use db_core::Owner;
+use db_core::secrets::keyring::{Keyring, Place};
+use db_core::setup::{KeyError, KeySource};
+use secrecy::ExposeSecret as _;
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use super::census::{self, Cell, Census};
+use super::manifest::Manifest;
+use super::{BackupError, Context, cells, schema, server};
+
+/// So many differences are listed; the rest is counted.
+const LISTED: usize = 50;
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checked {
+    pub tables: u64,
+    pub cells: u64,
+    pub rows: u64,
+    /// Secrets that were decrypted; `None` where there is no key.
+    pub secrets: Option<u64>,
+}
+
+/// Compares a restored database, which `client` is connected to, with what its backup says.
+///
+/// # Errors
+/// [`BackupError::Differs`] with each difference, up to fifty.
+pub(super) async fn check(
+    context: &Context<'_>,
+    client: &Client,
+    owner: &Owner,
+    manifest: &Manifest,
+    was: &Census,
+) -> Result<Checked, BackupError> {
+    let tables_done = context
+        .progress
+        .step(format!("{}: comparing rows", manifest.backup), 0);
+    // An owner that is held by row level security must not take what it cannot see for what is not there.
+    server::sight(client).await?;
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let is = census::take(client, &tables_done).await?;
+    let domains = domains(client).await?;
+    client.batch_execute("COMMIT").await?;
+    context
+        .progress
+        .step(format!("{}: comparing the schema", manifest.backup), 0);
+    let mut differences = compare(was, &is, &domains);
+    let major = server::Server::of(client).await?.major();
+    differences.extend(schema::differences(context.program, client, owner, manifest, major).await?);
+    let secrets = match keyring(context)? {
+        Some(keyring) => match decrypt(client, &keyring).await? {
+            Ok(count) => Some(count),
+            Err(problem) => {
+                differences.push(problem);
+                None
+            }
+        },
+        None => None,
+    };
+    if !differences.is_empty() {
+        let more = differences.len().saturating_sub(LISTED);
+        differences.truncate(LISTED);
+        if more > 0 {
+            differences.push(format!("and {more} more"));
+        }
+        return Err(BackupError::Differs {
+            backup: manifest.backup.to_string(),
+            differences,
+        });
+    }
+    Ok(Checked {
+        tables: is.tables.len() as u64,
+        cells: is.cells(),
+        rows: is.rows(),
+        secrets,
+    })
+}
+
+/// The cells file has to say what the manifest says.
+pub(super) fn agrees(manifest: &Manifest, census: &Census) -> Result<(), BackupError> {
+    if cells::totals(census) == manifest.tables
+        && census.rows() == manifest.rows
+        && census.cells() == manifest.cells
+    {
+        Ok(())
+    } else {
+        Err(BackupError::damaged(
+            &manifest.backup,
+            "the cells are not those that the manifest sums up",
+        ))
+    }
+}
+
+/// One line for each cell that differs, with table and domain by name.
+fn compare(was: &Census, is: &Census, domains: &BTreeMap<Uuid, String>) -> Vec<String> {
+    let mut differences = Vec::new();
+    for table in is.tables.keys().filter(|table| !was.tables.contains_key(*table)) {
+        differences.push(format!("table {table} is there, and was not"));
+    }
+    for (table, cells_were) in &was.tables {
+        let Some(cells_are) = is.tables.get(table) else {
+            differences.push(format!("table {table} is missing"));
+            continue;
+        };
+        let keys: std::collections::BTreeSet<_> = cells_were.keys().chain(cells_are.keys()).collect();
+        for domain in keys {
+            let was = cells_were.get(domain).copied().unwrap_or_default();
+            let is = cells_are.get(domain).copied().unwrap_or_default();
+            if was != is {
+                differences.push(format!(
+                    "table {table}{}: {}",
+                    in_domain(*domain, domains),
+                    said(was, is)
+                ));
+            }
+        }
+    }
+    differences
+}
+
+fn in_domain(domain: Option<Uuid>, domains: &BTreeMap<Uuid, String>) -> String {
+    match domain {
+        None => String::new(),
+        Some(id) => match domains.get(&id) {
+            Some(slug) => format!(", domain {slug} ({id})"),
+            None => format!(", domain {id}"),
+        },
+    }
+}
+
+fn said(was: Cell, is: Cell) -> String {
+    if was.rows == is.rows {
+        format!("{} rows, of which at least one is not as it was", is.rows)
+    } else {
+        format!("{} rows instead of {}", is.rows, was.rows)
+    }
+}
+
+/// Slugs, for messages.
+async fn domains(client: &Client) -> Result<BTreeMap<Uuid, String>, BackupError> {
+    let there: bool = client
+        .query_one("SELECT to_regclass('public.domains') IS NOT NULL", &[])
+        .await?
+        .get(0);
+    if !there {
+        return Ok(BTreeMap::new());
+    }
+    let rows = client.query("SELECT id, slug FROM public.domains", &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// The keyring; `None` where none is configured.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn keyring(context: &Context<'_>) -> Result<Option<Keyring>, BackupError> {
+    match KeySource::from_config(&context.program.config).load() {
+        Ok(keyring) => Ok(Some(keyring)),
+        Err(KeyError::Missing(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Decrypts the installation's own secrets, at most a hundred; what is wrong with them otherwise.
+async fn decrypt(client: &Client, keyring: &Keyring) -> Result<Result<u64, String>, BackupError> {
+    let there: bool = client
+        .query_one(
+            "SELECT to_regclass('public.installation_secrets') IS NOT NULL",
+            &[],
+        )
+        .await?
+        .get(0);
+    if !there {
+        return Ok(Ok(0));
+    }
+    let remembered: Option<Vec<String>> = client
+        .query_opt("SELECT key_fingerprints FROM public.installation", &[])
+        .await?
+        .map(|row| row.get(0));
+    if let Err(error) = keyring.check(&remembered.unwrap_or_default()) {
+        return Ok(Err(error.to_string()));
+    }
+    let rows = client
+        .query(
+            "SELECT id, key_id, ciphertext FROM public.installation_secrets WHERE name = 'password_pepper' ORDER BY id DESC LIMIT 100",
+            &[],
+        )
+        .await?;
+    let mut count = 0;
+    for row in &rows {
+        let id: i32 = row.get(0);
+        // As db-core writes it; the label never changes.
+        let place = Place {
+            label: "installation_secrets.password_pepper",
+            domain: db_core::PLATFORM_DOMAIN,
+            row: Uuid::from_u128(u128::from(id.unsigned_abs())),
+        };
+        let what = format!("the secret password_pepper {id}");
+        let key = match keyring.derive(row.get(1), place) {
+            Ok(key) => key,
+            Err(error) => return Ok(Err(format!("{what}: {error}"))),
+        };
+        let ciphertext: Vec<u8> = row.get(2);
+        let decrypted = client
+            .execute(
+                "SELECT public.pgp_sym_decrypt($1, $2)",
+                &[&ciphertext, &key.expose_secret()],
+            )
+            .await;
+        if let Err(error) = decrypted {
+            return Ok(Err(format!(
+                "{what} cannot be decrypted: {}",
+                BackupError::from(error)
+            )));
+        }
+        count += 1;
+    }
+    Ok(Ok(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_altered_and_one_lost_row_are_named_by_table_and_domain() {
+        let domain = Uuid::from_u128(7);
+        let cell = |rows, hash| Cell { rows, hash };
+        let mut was = Census::default();
+        was.tables.insert(
+            "public.cards".to_owned(),
+            [(Some(domain), cell(3, 10)), (None, cell(1, 1))].into(),
+        );
+        let mut is = was.clone();
+        let domains = [(domain, "acme".to_owned())].into();
+        assert!(compare(&was, &is, &domains).is_empty());
+        is.tables.insert(
+            "public.cards".to_owned(),
+            [(Some(domain), cell(3, 11)), (None, cell(0, 0))].into(),
+        );
+        let said = compare(&was, &is, &domains);
+        assert_eq!(said[0], "table public.cards: 0 rows instead of 1");
+        assert!(
+            said[1].starts_with("table public.cards, domain acme (00000000")
+                && said[1].contains("3 rows, of which at least one"),
+            "{said:?}"
+        );
+        assert!(compare(&was, &Census::default(), &domains)[0].contains("is missing"));
+    }
+}

@@ -1,0 +1,114 @@
+//! `backup drill`: the backup is restored into a database of its own, compared, and the proof is kept.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::create::{holder, milliseconds};
+use super::manifest::{Manifest, Name};
+use super::proof::Proof;
+use super::restore::{details, fill};
+use super::runs::{self, Kind, Outcome};
+use super::scratch::Scratch;
+use super::server::{self, Server};
+use super::{BackupError, Context, schema, verify};
+
+/// Advisory lock that a drill holds: one at a time. Advisory locks are per database.
+const LOCK: i64 = 0x506c_696e_7468_4472; // "PlinthDr"
+
+/// What a drill has shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Drilled {
+    pub backup: Name,
+    pub proved_at: chrono::DateTime<chrono::Utc>,
+    pub tables: u64,
+    pub cells: u64,
+    pub rows: u64,
+    /// Secrets that were decrypted; `None` where there was no key to try.
+    pub secrets: Option<u64>,
+    pub duration_ms: u64,
+}
+
+/// Restores a backup into a scratch database, compares it with what the backup says, and drops it again.
+///
+/// # Errors
+/// [`BackupError::Differs`] and [`BackupError::Damaged`] say that the backup is no good; see [`BackupError`] for the rest.
+pub async fn drill(context: &Context<'_>, name: &Name) -> Result<Drilled, BackupError> {
+    let started = Instant::now();
+    let program = context.program;
+    let keeper = server::connect(program, program.owner.address()).await?;
+    let got: bool = keeper
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .await?
+        .get(0);
+    if !got {
+        return Err(BackupError::Busy(format!(
+            "another drill is under way, by {}",
+            holder(&keeper, LOCK).await?
+        )));
+    }
+    runs::bury(&keeper, Kind::Drill, context.store.location()).await?;
+    let run = runs::begin(&keeper, Kind::Drill, name, context.store.location()).await?;
+    let work = async {
+        let (manifest, manifest_sha256) = verify::finished(context, name).await?;
+        schema::require_known(&manifest)?;
+        if let Some(problem) = manifest.missing(&context.store).await? {
+            return Err(BackupError::damaged(name, problem));
+        }
+        prove(context, &manifest, manifest_sha256, started).await
+    };
+    match Box::pin(work).await {
+        Ok((proof, outcome)) => {
+            run.end(&keeper, Ok(&outcome)).await?;
+            Ok(Drilled {
+                backup: proof.backup,
+                proved_at: proof.proved_at,
+                tables: proof.tables,
+                cells: proof.cells,
+                rows: proof.rows,
+                secrets: proof.secrets,
+                duration_ms: proof.duration_ms,
+            })
+        }
+        Err(error) => {
+            run.failed(&keeper, &error).await;
+            Err(error)
+        }
+    }
+}
+
+async fn prove(
+    context: &Context<'_>,
+    manifest: &Manifest,
+    manifest_sha256: String,
+    started: Instant,
+) -> Result<(Proof, Outcome), BackupError> {
+    let scratch = Scratch::make(context.program, "plinth_drill_", &manifest.frame, "").await?;
+    let filled = context
+        .stop
+        .or(Box::pin(fill(context, &scratch.address, manifest)))
+        .await;
+    let server = Server::of(&scratch.maintenance).await;
+    scratch.drop_database().await;
+    let (checked, server) = (filled?, server?);
+    let proof = Proof {
+        backup: manifest.backup.clone(),
+        manifest_sha256: manifest_sha256.clone(),
+        proved_at: server.now,
+        duration_ms: milliseconds(started),
+        plinth_version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_version: server.version,
+        tables: checked.tables,
+        cells: checked.cells,
+        rows: checked.rows,
+        secrets: checked.secrets,
+    };
+    proof.write(&context.store).await?;
+    let outcome = Outcome {
+        snapshot_at: Some(manifest.snapshot_at),
+        size_bytes: manifest.size_bytes,
+        manifest_sha256,
+        details: details(checked),
+    };
+    Ok((proof, outcome))
+}

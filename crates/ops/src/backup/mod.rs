@@ -1,0 +1,60 @@
+//! Backups: made, listed, verified, proved by restoring them, restored, and thinned out.
+//!
+//! A backup is a folder of the store, named after the moment it was begun: the dump in pieces, the cells (row count and
+//! hash for each table and domain), the manifest, and a proof once a drill has restored it. The manifest is written last:
+//! a folder without one is an unfinished backup and taken for nothing else. `docs/BACKUPS.md` has the format.
+
+mod archive;
+mod cells;
+mod census;
+mod check;
+mod create;
+mod drill;
+mod error;
+mod frame;
+mod intake;
+mod listing;
+mod load;
+mod manifest;
+mod outlet;
+mod progress;
+mod proof;
+mod prune;
+mod restore;
+mod retention;
+mod rooted;
+mod runs;
+mod schema;
+mod scratch;
+mod seal;
+mod server;
+mod stop;
+mod store;
+mod swap;
+mod tools;
+mod verify;
+
+pub use create::create;
+pub use drill::{Drilled, drill};
+pub use error::BackupError;
+pub use listing::{Listed, Standing, find, list};
+pub use manifest::Name;
+pub use progress::{Progress, size};
+pub use prune::{Pruned, prune};
+pub use restore::{Options as RestoreOptions, Restored, restore};
+pub use retention::Policy;
+pub use stop::Stop;
+pub use store::Store;
+pub use verify::{Verified, verify};
+
+/// What every one of them works with.
+pub struct Context<'a> {
+    /// Settings, and the owner of the database.
+    pub program: &'a crate::program::Program,
+    /// Where backups are.
+    pub store: Store,
+    /// Who is told how it goes.
+    pub progress: &'a Progress,
+    /// Whether somebody wants it to end.
+    pub stop: &'a Stop,
+}

@@ -1,0 +1,192 @@
+//! Backups in an S3-compatible store, over HTTP with signatures, also one that goes away half-way.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use test_support::{ACME, TestDatabase, World};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::backup::{cards, contents};
+use crate::support::Ops;
+
+const ACCESS_KEY: &str = "plinth-tests";
+const SECRET_KEY: &str = "not-for-any-log-or-console";
+
+/// A server; the objects of its bucket `backups` are files of a directory.
+async fn serve(directory: &tempfile::TempDir) -> SocketAddr {
+    std::fs::create_dir(directory.path().join("backups")).unwrap();
+    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
+    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let service = service.build();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let service = service.clone();
+            tokio::spawn(async move {
+                let server = Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(socket), service).await;
+            });
+        }
+    });
+    address
+}
+
+/// Passes on so many bytes to the server, and then nothing more.
+async fn cut_after(server: SocketAddr, bytes: u64) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let left = Arc::new(AtomicU64::new(bytes));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let left = Arc::clone(&left);
+            tokio::spawn(async move {
+                if left.load(Ordering::Relaxed) == 0 {
+                    return;
+                }
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = TcpStream::connect(server).await.unwrap().into_split();
+                let back =
+                    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+                let mut buffer = vec![0; 16 * 1024];
+                while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
+                    let there = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                        Some(left.saturating_sub(read as u64))
+                    });
+                    if there.unwrap() <= read as u64 || to_server.write_all(&buffer[..read]).await.is_err() {
+                        break;
+                    }
+                }
+                back.abort();
+            });
+        }
+    });
+    address
+}
+
+fn ops(database: &TestDatabase, server: SocketAddr) -> Ops {
+    Ops::on(database)
+        .with("PLINTH_BACKUP_URL", "s3://backups/nightly/plinth")
+        .with("PLINTH_BACKUP_S3_ENDPOINT", &format!("http://{server}"))
+        .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+}
+
+/// Every file below the bucket.
+fn objects(directory: &tempfile::TempDir) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![directory.path().join("backups")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path)
+            } else {
+                found.push(path)
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn made_proved_damaged_restored_and_pruned() {
+    let database = TestDatabase::new().await;
+    let world = World::new(database.superuser().await);
+    cards(&world, ACME, 100).await;
+    let before = contents(world.client()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(&directory).await;
+    let ops = ops(&database, server);
+    let run = |code: i32, arguments: &[&str]| {
+        let ran = tokio::task::block_in_place(|| ops.expect(code, arguments));
+        assert!(!ran.stdout.contains(SECRET_KEY) && !ran.stderr.contains(SECRET_KEY));
+        ran
+    };
+    let first = run(0, &["backup", "create", "--json"]).json();
+    let first = first["backup"]["backup"].as_str().unwrap().to_owned();
+    run(0, &["backup", "verify"]);
+    assert_eq!(objects(&directory).len(), 4, "{:?}", objects(&directory));
+    world.client().batch_execute("DELETE FROM cards").await.unwrap();
+    run(0, &["restore", &first, "--force", "--drop-replaced"]);
+    let client = database.superuser().await;
+    assert_eq!(contents(&client).await, before);
+
+    // A second one is pruned away by the policy that keeps none but the newest proved and the newest.
+    let second = run(0, &["backup", "create", "--no-drill", "--json"]).json();
+    let second = second["backup"]["backup"].as_str().unwrap().to_owned();
+    for path in objects(&directory)
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().contains(&second))
+    {
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let byte = usize::from(db_core::random_bytes::<1>()[0]) % bad.len();
+        bad[byte] ^= 4;
+        std::fs::write(&path, bad).unwrap();
+        run(9, &["backup", "verify", &second]);
+        run(9, &["restore", &second, "--force"]);
+        std::fs::write(&path, good).unwrap();
+    }
+    run(0, &["backup", "create", "--no-drill"]);
+    run(
+        0,
+        &[
+            "backup",
+            "prune",
+            "--keep-daily",
+            "0",
+            "--keep-weekly",
+            "0",
+            "--keep-monthly",
+            "0",
+        ],
+    );
+    let listed = run(0, &["backup", "list", "--json"]).json();
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 2);
+    assert!(
+        objects(&directory)
+            .iter()
+            .all(|path| !path.to_str().unwrap().contains(&second))
+    );
+    assert_eq!(contents(&client).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_goes_away_half_way_has_no_backup() {
+    let database = TestDatabase::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(&directory).await;
+    for bytes in [2_000, 15_000, 30_000] {
+        let cut = cut_after(server, bytes).await;
+        let ops = ops(&database, cut);
+        let ran = tokio::task::block_in_place(|| ops.run(&["backup", "create", "--no-drill"]));
+        assert_eq!(ran.code, Some(11), "after {bytes}: {}", ran.stderr);
+    }
+    let direct = ops(&database, server);
+    let listed = tokio::task::block_in_place(|| direct.expect(0, &["backup", "list", "--json"])).json();
+    for one in listed["backups"].as_array().unwrap() {
+        assert_ne!(one["standing"], "complete", "{listed:#}");
+    }
+    tokio::task::block_in_place(|| direct.expect(0, &["backup", "create"]));
+    let listed = tokio::task::block_in_place(|| direct.expect(0, &["backup", "list", "--json"])).json();
+    let standing: Vec<_> = listed["backups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["standing"])
+        .collect();
+    assert_eq!(
+        standing,
+        ["complete"],
+        "the next run clears away what the dead left: {listed:#}"
+    );
+}
