@@ -12,8 +12,8 @@ mod tests;
 mod traces;
 
 use std::io;
-use std::str::FromStr;
 
+use app_config::TelemetryConfig;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -22,49 +22,9 @@ use tracing_subscriber::{Layer, Registry};
 pub use crate::metrics::{MetricsHandle, SECONDS_BUCKETS};
 pub use crate::traces::{continue_trace, trace_id};
 
-/// What to log and where traces go.
-#[derive(Clone, Debug)]
-pub struct TelemetryConfig {
-    /// Name under which traces are filed: the program's.
-    pub service_name: String,
-    /// Which events are logged, in `tracing`'s syntax: `info,db_core=debug`. Traces are not affected by it.
-    pub filter: String,
-    /// Form of a log line.
-    pub format: Format,
-    /// Base URL of an OTLP collector over HTTP, without `/v1/traces`; `None` for no traces.
-    pub otlp_endpoint: Option<String>,
-    /// Share of traces begun here that are recorded, 0 to 1; a caller's decision is respected.
-    pub sample_ratio: f64,
-}
-
-/// Form of a log line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people; in colour on a terminal.
-    #[default]
-    Text,
-    /// One JSON object to a line.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = TelemetryError;
-
-    fn from_str(text: &str) -> Result<Self, TelemetryError> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(TelemetryError::Format(text.to_owned())),
-        }
-    }
-}
-
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// A log format that does not exist.
-    #[error("the log format {0:?} is not known: text or json")]
-    Format(String),
     /// The filter does not parse.
     #[error(
         "the log filter {filter:?} is not valid: {source}; write a level, or levels by module: info,db_core=debug"
@@ -107,12 +67,13 @@ impl Guard {
     }
 }
 
-/// Starts logs, traces and metrics for the whole process. May be called inside an async runtime.
+/// Starts logs, traces and metrics for the whole process. May be called inside an async runtime. Traces are filed under
+/// `service_name`, the program's.
 ///
 /// # Errors
 /// When the filter or the endpoint is not valid, or telemetry was started before.
-pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
-    let (subscriber, traces) = subscriber(config, io::stderr)?;
+pub fn init(service_name: &str, config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
+    let (subscriber, traces) = subscriber(service_name, config, io::stderr)?;
     subscriber
         .try_init()
         .map_err(|_error| TelemetryError::AlreadyStarted)?;
@@ -125,6 +86,7 @@ pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
 
 /// Logs to `writer`, and traces where they are asked for.
 fn subscriber<W>(
+    service_name: &str,
     config: &TelemetryConfig,
     writer: W,
 ) -> Result<
@@ -140,7 +102,7 @@ where
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = vec![logs::layer(config, writer)?];
     let traces = match &config.otlp_endpoint {
         Some(endpoint) => {
-            let traces = traces::Traces::new(endpoint, &config.service_name, config.sample_ratio)?;
+            let traces = traces::Traces::new(endpoint, service_name, config.sample_ratio)?;
             layers.push(traces.layer());
             Some(traces)
         }

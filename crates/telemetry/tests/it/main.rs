@@ -7,22 +7,22 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use telemetry::{Format, TelemetryConfig, TelemetryError};
+use app_config::{LogFormat, TelemetryConfig};
+use telemetry::TelemetryError;
 
 /// Inside a runtime, as the server does: making or dropping a blocking client there is where others fell.
 #[tokio::test]
 async fn a_process_is_observed_from_start_to_end() {
     let collector = Collector::start();
     let config = TelemetryConfig {
-        service_name: "plinth-observed".into(),
-        filter: "info".into(),
-        format: Format::Json,
+        log_filter: "info".into(),
+        log_format: LogFormat::Json,
         otlp_endpoint: Some(format!("{}/", collector.url)),
         sample_ratio: 1.0,
     };
-    let guard = telemetry::init(&config).unwrap();
+    let guard = telemetry::init("plinth-observed", &config).unwrap();
     assert!(matches!(
-        telemetry::init(&config),
+        telemetry::init("plinth-observed", &config),
         Err(TelemetryError::AlreadyStarted)
     ));
 
