@@ -1,5 +1,5 @@
 //! Tests of the data layer against a real PostgreSQL.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod catalogue;
 mod desired;

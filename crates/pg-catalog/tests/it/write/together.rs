@@ -27,7 +27,9 @@ async fn every_edit_at_once() {
     let mut edits: Vec<&Edit> = corpus.into_iter().flatten().collect();
     assert!(edits.len() >= 150, "{}", edits.len());
     // What drops much would leave little to change.
-    edits.retain(|edit| !edit.sql.contains("DROP TABLE") && edit.renames.is_empty());
+    // A detached partition keeps its parent's indexes: where those are dropped in the same plan, one is left over (README).
+    let apart = ["DROP TABLE", "DETACH PARTITION"];
+    edits.retain(|edit| !apart.iter().any(|words| edit.sql.contains(words)) && edit.renames.is_empty());
     let base = base().await;
     // The column is dropped: its values are lost.
     let lost: &[&str] = &["~ constraint orders_person_fkey on app.orders: validated"];
