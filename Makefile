@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-versions lint fmt update migrate-create migrate-run migrate-revert migrate-redo migrate-show migrate-generate migrate-verify migrate-lint migrate-swarm queue-chaos seed bench check-boundaries clean
+.PHONY: help run test test-versions lint fmt update migrate-create migrate-run migrate-revert migrate-redo migrate-show migrate-generate migrate-verify migrate-lint migrate-swarm queue-chaos seed bench bench-queue bench-migrate bench-backup check-boundaries clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 OPS := cargo run --quiet --package ops --bin plinth-ops --
@@ -37,7 +37,7 @@ lint: ## Check formatting, lints, crate boundaries, and licences where cargo-den
 	@scripts/check-boundaries
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --log-level error check bans licenses sources; \
 	else echo "lint: cargo-deny is not installed: licences and sources not checked (CI does)"; fi
-	@if command -v shellcheck >/dev/null; then shellcheck --severity=warning -x scripts/ensure-* scripts/check-* scripts/migrate-create scripts/test scripts/test-versions scripts/update .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck --severity=warning -x scripts/ensure-* scripts/check-* scripts/migrate-create scripts/test scripts/test-versions scripts/update scripts/bench* .ci/run; \
 	else echo "lint: shellcheck is not installed: scripts not checked (CI does)"; fi
 
 fmt: ## Format the code
@@ -100,6 +100,21 @@ bench: ## Measure the server against what PostgreSQL alone can do
 	@scripts/ensure-tools
 	@scripts/ensure-postgres
 	@scripts/bench $(args)
+
+bench-migrate: ## Measure plinth-ops migrate run beside psql: readers behind a blocked ALTER TABLE, 200 migrations
+	@scripts/ensure-tools
+	@scripts/ensure-postgres
+	@scripts/bench-migrate $(args)
+
+bench-backup: ## Measure backups and restores beside pg_dump | gzip and psql, on a database of about 1 GB
+	@scripts/ensure-tools
+	@scripts/ensure-postgres
+	@scripts/bench-backup $(args)
+
+bench-queue: ## Measure the job queue beside graphile-worker and pg-boss (args='--waiting 100000 --held 30' for less)
+	@scripts/ensure-tools
+	@scripts/ensure-postgres
+	@scripts/bench-queue $(args)
 
 check-boundaries: ## Check which crate depends on which
 	@scripts/check-boundaries

@@ -4,7 +4,7 @@ CREATE TABLE domains (
     id uuid PRIMARY KEY,
     slug text NOT NULL CHECK (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 200),
-    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'erasing')),
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -14,7 +14,7 @@ COMMENT ON TABLE domains IS 'A tenant. Every row of tenant data carries the id o
 COMMENT ON COLUMN domains.id IS 'UUIDv7; platform_domain_id() for the installation itself.';
 COMMENT ON COLUMN domains.slug IS 'Short name used at sign-in; lower-case letters, digits and hyphens, 1 to 63.';
 COMMENT ON COLUMN domains.name IS 'Name shown to people.';
-COMMENT ON COLUMN domains.status IS 'active, or suspended: nobody of the domain can sign in or use a credential.';
+COMMENT ON COLUMN domains.status IS 'active; suspended: nobody of the domain can sign in or use a credential; erasing: the same, while plinth-ops erases it, and nobody can resume it.';
 COMMENT ON COLUMN domains.version IS 'Counts changes; the ETag of the resource.';
 COMMENT ON COLUMN domains.created_at IS 'When the row was made.';
 COMMENT ON COLUMN domains.updated_at IS 'When the row last changed.';

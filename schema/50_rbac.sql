@@ -96,6 +96,8 @@ CREATE UNIQUE INDEX user_roles_project_key ON user_roles (domain_id, project_id,
     WHERE project_id IS NOT NULL;
 CREATE INDEX user_roles_user_idx ON user_roles (domain_id, user_id, id);
 CREATE INDEX user_roles_role_idx ON user_roles (role_domain_id, role_id);
+-- For the job that ends assignments.
+CREATE INDEX user_roles_expires_idx ON user_roles (expires_at) WHERE expires_at IS NOT NULL;
 
 ALTER TABLE user_roles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE user_roles FORCE ROW LEVEL SECURITY;

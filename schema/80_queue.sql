@@ -84,7 +84,8 @@ CREATE TABLE queue_job_batches (
     CHECK (finished_at IS NULL OR (sealed_at IS NOT NULL AND succeeded + failed + cancelled = total)),
     -- All of the completion job, or nothing.
     CHECK (num_nonnulls(completion_queue, completion_kind, completion_priority, completion_max_attempts, completion_payload,
-                        completion_job_id) IN (0, 6))
+                        completion_job_id) IN (0, 6)),
+    CONSTRAINT queue_job_batches_payload_check CHECK (pg_column_size(completion_payload) <= 1048576)
 );
 COMMENT ON TABLE queue_job_batches IS 'Jobs that are counted together. Its counts are those here plus queue_job_batch_deltas.';
 COMMENT ON COLUMN queue_job_batches.domain_id IS 'Domain that the row belongs to.';
@@ -124,12 +125,15 @@ CREATE TABLE queue_job_batch_deltas (
     domain_id uuid NOT NULL DEFAULT current_domain_id(),
     batch_id uuid NOT NULL,
     id bigint GENERATED ALWAYS AS IDENTITY,
-    total bigint NOT NULL DEFAULT 0,
-    succeeded bigint NOT NULL DEFAULT 0,
-    failed bigint NOT NULL DEFAULT 0,
-    cancelled bigint NOT NULL DEFAULT 0,
+    -- No more than a statement can have done; only what is retried is taken off again.
+    total bigint NOT NULL DEFAULT 0 CHECK (total BETWEEN 0 AND 10000000),
+    succeeded bigint NOT NULL DEFAULT 0 CHECK (succeeded BETWEEN 0 AND 10000000),
+    failed bigint NOT NULL DEFAULT 0 CHECK (failed BETWEEN -10000000 AND 10000000),
+    cancelled bigint NOT NULL DEFAULT 0 CHECK (cancelled BETWEEN -10000000 AND 10000000),
     PRIMARY KEY (domain_id, batch_id, id),
     FOREIGN KEY (domain_id, batch_id) REFERENCES queue_job_batches (domain_id, id) ON DELETE CASCADE
+) WITH (
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0
 );
 COMMENT ON TABLE queue_job_batch_deltas IS 'Changes of a batch''s counts that are not yet in its row. Workers fold them in within a moment.';
 COMMENT ON COLUMN queue_job_batch_deltas.domain_id IS 'Domain of the batch.';
@@ -182,7 +186,15 @@ CREATE TABLE queue_jobs (
     CONSTRAINT queue_jobs_attempted_check CHECK (attempt > 0 OR state NOT IN ('running', 'completed', 'dead')),
     CONSTRAINT queue_jobs_finished_check CHECK ((state IN ('completed', 'dead', 'cancelled')) = (finished_at IS NOT NULL)),
     CONSTRAINT queue_jobs_cancel_check CHECK (cancel_requested_at IS NULL OR state NOT IN ('scheduled', 'available')),
-    CONSTRAINT queue_jobs_unique_check CHECK (unique_key IS NULL OR unique_while IS NOT NULL)
+    CONSTRAINT queue_jobs_unique_check CHECK (unique_key IS NULL OR unique_while IS NOT NULL),
+    -- Each attempt that did not complete the job is explained; the last twenty explanations are kept.
+    CONSTRAINT queue_jobs_explained_check CHECK (
+        jsonb_array_length(errors) = least(attempt - CASE WHEN state IN ('running', 'completed') THEN 1 ELSE 0 END, 20)
+    ),
+    -- What every worker would stumble over. Turns are added to: the numbers must not run out.
+    CONSTRAINT queue_jobs_turn_limit_check CHECK (turn < 4611686018427387904),
+    CONSTRAINT queue_jobs_run_at_check CHECK (run_at >= '2000-01-01 00:00:00+00' AND run_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT queue_jobs_payload_check CHECK (pg_column_size(payload) <= 1048576)
 ) WITH (
     -- Most rows live for seconds: vacuum early, and without pauses that would let the dead ones pile up.
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
@@ -236,6 +248,27 @@ GRANT SELECT,
     ON queue_jobs TO plinth_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON queue_jobs TO plinth_system;
 
+-- Whoever is not the system gets the place that is due, whatever was asked for: right behind the last waiting job of the same domain,
+-- queue and priority, or behind the turn that is being served. The statements of job-queue compute the same.
+CREATE FUNCTION queue_jobs_place() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+    AS $$
+DECLARE
+    served bigint := coalesce((SELECT q.turn FROM queue_queues q WHERE q.domain_id = platform_domain_id() AND q.name = new.queue), 0);
+BEGIN
+    new.turn := coalesce((
+        SELECT j.turn FROM queue_jobs j
+         WHERE j.domain_id = new.domain_id AND j.queue = new.queue AND j.priority = new.priority
+           AND j.state = 'available' AND j.turn >= served
+         ORDER BY j.turn DESC LIMIT 1), served) + (1::bigint << (3 * new.priority));
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION queue_jobs_place() IS 'A job''s place in the line, for all but the system: no domain gives itself a better one.';
+CREATE TRIGGER queue_jobs_place BEFORE INSERT OR UPDATE OF turn ON queue_jobs FOR EACH ROW
+    WHEN (new.state = 'available' AND NOT pg_has_role('plinth_system', 'MEMBER'))
+    EXECUTE FUNCTION queue_jobs_place();
+
 CREATE TABLE queue_schedules (
     domain_id uuid NOT NULL DEFAULT current_domain_id() REFERENCES domains (id),
     name text NOT NULL CHECK (char_length(name) BETWEEN 1 AND 100),
@@ -253,7 +286,9 @@ CREATE TABLE queue_schedules (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (domain_id, name),
-    CHECK (last_at < next_at)
+    CHECK (last_at < next_at),
+    CONSTRAINT queue_schedules_payload_check CHECK (pg_column_size(payload) <= 1048576),
+    CONSTRAINT queue_schedules_next_check CHECK (next_at < '10000-01-01 00:00:00+00')
 );
 COMMENT ON TABLE queue_schedules IS 'Jobs that are enqueued again and again. Whichever worker locks the row fires it, and moves it on in the same transaction.';
 COMMENT ON COLUMN queue_schedules.domain_id IS 'Domain that the jobs act in.';
@@ -281,3 +316,26 @@ CREATE POLICY tenant ON queue_schedules TO plinth_app
 CREATE POLICY system ON queue_schedules TO plinth_system USING (true) WITH CHECK (true);
 GRANT SELECT, UPDATE (paused_at) ON queue_schedules TO plinth_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON queue_schedules TO plinth_system;
+
+-- The way of a job's handler into the domain that the job acts in. The lease is the credential: whoever lost it, and wakes up late,
+-- does not come in. Cancelling, pausing and suspending do not take it away.
+CREATE FUNCTION enter_job(p_domain uuid, p_job uuid, p_worker uuid, p_attempt integer, p_timeout_ms integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_domain uuid;
+    v_context text;
+BEGIN
+    SELECT j.domain_id INTO v_domain FROM queue_jobs j
+     WHERE j.domain_id = p_domain AND j.id = p_job AND j.worker_id = p_worker AND j.attempt = p_attempt;
+    IF v_domain IS NULL THEN
+        PERFORM refuse(409, 'the lease on the job has ended');
+    END IF;
+    v_context := set_context(v_domain, NULL, NULL, NULL, true, p_timeout_ms);
+END
+$$;
+COMMENT ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) IS
+    'Sets the context of a running job: its domain, and nobody as the user. Raises PL409 when the lease (worker, attempt) has ended.';
+REVOKE ALL ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) TO plinth_app, plinth_system;
+ALTER FUNCTION enter_job(uuid, uuid, uuid, integer, integer) OWNER TO plinth_system;

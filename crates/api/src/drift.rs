@@ -1,15 +1,16 @@
 //! Whether the schema is what the migrations made: a detail of readiness and a metric, never a reason not to serve.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use db_core::Owner;
-use db_core::migrate::{Migrator, Standing};
+use chrono::{DateTime, TimeDelta, Utc};
+use db_core::{Clock, Owner};
+use db_migrate::{Migrator, Standing};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// How long an answer is good for.
-const AGE: Duration = Duration::from_secs(300);
+const AGE: TimeDelta = TimeDelta::minutes(5);
 
 /// How long a look may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,29 +28,45 @@ pub enum SchemaState {
 }
 
 /// What the last look saw.
-pub(crate) struct DriftWatch(Mutex<(Option<Instant>, SchemaState)>);
+pub(crate) struct DriftWatch {
+    clock: Clock,
+    last: Mutex<Look>,
+}
 
-impl Default for DriftWatch {
-    fn default() -> Self {
-        Self(Mutex::new((None, SchemaState::Unknown)))
-    }
+struct Look {
+    begun: Option<DateTime<Utc>>,
+    seen: SchemaState,
 }
 
 impl DriftWatch {
+    /// Nobody has looked yet. By this clock a look grows old.
+    pub fn new(clock: Clock) -> Self {
+        let last = Look {
+            begun: None,
+            seen: SchemaState::Unknown,
+        };
+        Self {
+            clock,
+            last: Mutex::new(last),
+        }
+    }
+
     /// What the last look saw; and whether it is time for another one, which the caller then begins.
     pub fn seen(&self) -> (SchemaState, bool) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.0.is_none_or(|begun| begun.elapsed() > AGE);
+        let now = self.clock.now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back must not keep anybody from looking.
+        let due = last.begun.is_none_or(|begun| now < begun || now - begun > AGE);
         if due {
             // Others need not look too.
-            last.0 = Some(Instant::now());
+            last.begun = Some(now);
         }
-        (last.1, due)
+        (last.seen, due)
     }
 
     /// Looks, on a connection of the owner's.
     pub async fn look(&self, owner: &Owner) {
-        let look = async { Migrator::new(owner, Duration::ZERO).standing().await };
+        let look = async { Migrator::new(owner.connector(), Duration::ZERO).standing().await };
         let schema = match tokio::time::timeout(PATIENCE, look).await {
             Ok(Ok(Standing::Clean)) => SchemaState::Clean,
             Ok(Ok(Standing::Drifted)) => SchemaState::Drifted,
@@ -69,12 +86,15 @@ impl DriftWatch {
             SchemaState::Drifted => 1.0,
             SchemaState::Unknown => f64::NAN,
         });
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if schema == SchemaState::Drifted && last.1 != SchemaState::Drifted {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if schema == SchemaState::Drifted && last.seen != SchemaState::Drifted {
             tracing::warn!(
                 "the schema is not as the migrations made it: `plinth-ops migrate drift` names the differences"
             );
         }
-        *last = (Some(Instant::now()), schema);
+        *last = Look {
+            begun: Some(self.clock.now()),
+            seen: schema,
+        };
     }
 }

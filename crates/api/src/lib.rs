@@ -10,6 +10,7 @@ mod drift;
 pub mod extract;
 mod fair_share;
 mod gate;
+mod jobs;
 mod limits;
 pub mod openapi;
 pub mod problem;

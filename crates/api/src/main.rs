@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use app_config::Loaded;
 use clap::{Parser, Subcommand};
 use db_core::Clock;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
 #[command(name = "plinth-api", version, about = "Plinth's HTTP server")]
@@ -65,11 +66,19 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
     }
     let metrics = guard.metrics();
     actix_web::rt::System::new().block_on(async move {
-        let state = api::start::app_state(config, Clock::System).await?;
+        // Heard from here on: a signal that nobody hears ends the process on the spot, and jobs with it.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let state = tokio::select! {
+            state = api::start::app_state(config, Clock::System) => state?,
+            // Nothing is served yet; what was begun in the database is undone.
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+        };
         let metrics_bind = state.config.server.metrics_bind;
         let api = api::server::api(state.clone())
             .with_context(|| format!("cannot listen on {}", state.config.server.bind))?;
-        let metrics = api::server::metrics(metrics_bind, metrics)
+        let metrics = api::server::metrics(metrics_bind, metrics, state.clone())
             .with_context(|| format!("cannot listen on {metrics_bind} for metrics"))?;
         let stop_metrics = metrics.server.handle();
         actix_web::rt::spawn(metrics.server);
@@ -81,8 +90,21 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
         if state.db().is_some() {
             tracing::info!("browse the API at http://{}/docs/", api.address);
         }
+        let (stopping, stop_api) = (state.clone(), api.server.handle());
+        actix_web::rt::spawn(async move {
+            // Ctrl-C does not wait for requests.
+            let graceful = tokio::select! {
+                _ = interrupt.recv() => false,
+                _ = terminate.recv() => true,
+            };
+            tracing::info!("told to stop");
+            // Jobs come to their ends while requests do.
+            stopping.begin_stop_of_jobs();
+            stop_api.stop(graceful).await;
+        });
         api.server.await?;
         stop_metrics.stop(false).await;
+        state.stop_jobs();
         anyhow::Ok(())
     })?;
     tracing::info!("stopped");

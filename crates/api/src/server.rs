@@ -41,6 +41,8 @@ pub fn api(state: Arc<AppState>) -> std::io::Result<Listening> {
         .client_request_timeout(header_timeout)
         .keep_alive(keep_alive)
         .shutdown_timeout(grace.as_secs())
+        // The program hears them, which has more to stop than this.
+        .disable_signals()
         .on_connect(move |connection, _| {
             if let Some(stream) = connection.downcast_ref() {
                 crate::send_timeout::limit_connection(stream, send_timeout);
@@ -86,18 +88,20 @@ pub fn app(
         .wrap(from_fn(request_id::middleware))
 }
 
-/// Binds the metrics.
+/// Binds the metrics; those of the queues are measured when they are read.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub fn metrics(bind: SocketAddr, handle: MetricsHandle) -> std::io::Result<Listening> {
+pub fn metrics(bind: SocketAddr, handle: MetricsHandle, state: Arc<AppState>) -> std::io::Result<Listening> {
     let http = HttpServer::new(move || {
-        let handle = handle.clone();
+        let (handle, state) = (handle.clone(), Arc::clone(&state));
         App::new().route(
             "/metrics",
             web::get().to(move || {
-                let text = handle.render();
+                let (handle, state) = (handle.clone(), Arc::clone(&state));
                 async move {
+                    state.measure_queues().await;
+                    let text = handle.render();
                     HttpResponse::Ok()
                         .content_type("text/plain; version=0.0.4; charset=utf-8")
                         .body(text)

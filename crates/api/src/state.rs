@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use app_config::Config;
-use db_core::migrate::{MigrateError, Migrator};
+use db_core::jobs::QueueMetrics;
+use db_core::models::backup_run::BackupMetrics;
 use db_core::secrets::token::TokenHash;
 use db_core::setup::{self, KeyError, KeySource, SetupError, SetupOutcome, SetupRequest};
 use db_core::{Clock, Db, DomainId, OpenError, Owner, Pool};
+use db_migrate::{MigrateError, Migrator};
 use moka::sync::Cache;
 use pg_connect::ConnectError;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -16,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::drift::{DriftWatch, SchemaState};
 use crate::fair_share::Shares;
+use crate::jobs::JobThread;
 use crate::limits::{DenialLimit, LoginLimits};
 use crate::problem::Problem;
 
@@ -46,6 +49,9 @@ pub struct AppState {
     workers: usize,
     db: OnceLock<Db>,
     drift: DriftWatch,
+    jobs: JobThread,
+    queue_metrics: QueueMetrics,
+    backup_metrics: BackupMetrics,
     /// One look at the database at a time, and what the last one saw.
     looking: Mutex<Option<Look>>,
 }
@@ -161,9 +167,12 @@ impl AppState {
             setup_token,
             workers,
             owner,
+            drift: DriftWatch::new(clock.clone()),
+            jobs: JobThread::default(),
+            queue_metrics: QueueMetrics::default(),
+            backup_metrics: BackupMetrics::default(),
             clock,
             db: OnceLock::new(),
-            drift: DriftWatch::default(),
             looking: Mutex::new(None),
             config,
         }
@@ -205,7 +214,7 @@ impl AppState {
         if !setup::is_initialized(&self.owner).await? {
             return Ok(Phase::AwaitingSetup);
         }
-        let migrator = Migrator::new(&self.owner, Duration::from_secs(60));
+        let migrator = Migrator::new(self.owner.connector(), Duration::from_secs(60));
         if self.config.database.migrate_on_start {
             migrator.run().await?;
         } else {
@@ -216,8 +225,27 @@ impl AppState {
         let db = Db::open(&self.owner, database, security, &keyring, self.clock.clone()).await?;
         self.drift.look(&self.owner).await;
         // Another task may have been faster; its database is as good as ours.
-        let _ = self.db.set(db);
+        let db = self.db.get_or_init(|| db);
+        self.jobs.start(&self.owner, db, &self.config.jobs);
         Ok(Phase::Ready)
+    }
+
+    /// Begins no more jobs, and lets running ones end. Returns at once.
+    pub fn begin_stop_of_jobs(&self) {
+        self.jobs.begin_stop();
+    }
+
+    /// Returns when no job of this process runs any more, and its connections for them are closed. Blocks.
+    pub fn stop_jobs(&self) {
+        self.jobs.stop();
+    }
+
+    /// Brings the gauges of queues and backups up to date, for whoever is about to read them.
+    pub async fn measure_queues(&self) {
+        if self.db.get().is_some() {
+            self.queue_metrics.refresh(&self.owner).await;
+            self.backup_metrics.refresh(&self.owner).await;
+        }
     }
 
     /// Whether the schema is what the migrations made, as of the last few minutes. Nobody waits for a newer look.

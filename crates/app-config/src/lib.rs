@@ -32,7 +32,7 @@ pub use kind::Kind;
 pub use load::{Config, DEFAULT_TOML, Loaded, Loader};
 pub use origin::{Origin, Source};
 pub use sections::{
-    BackupConfig, CookieSecure, DatabaseConfig, LocalPostgres, LogFormat, Network, PathsConfig,
+    BackupConfig, CookieSecure, DatabaseConfig, JobsConfig, LocalPostgres, LogFormat, Network, PathsConfig,
     SecurityConfig, ServerConfig, SetupConfig, TelemetryConfig,
 };
 pub use settings::{SETTINGS, Setting};

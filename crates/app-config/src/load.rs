@@ -10,7 +10,8 @@ use crate::layer::{Findings, Given, Layer};
 use crate::origin::Source;
 use crate::reader::Reader;
 use crate::sections::{
-    BackupConfig, DatabaseConfig, PathsConfig, SecurityConfig, ServerConfig, SetupConfig, TelemetryConfig,
+    BackupConfig, DatabaseConfig, JobsConfig, PathsConfig, SecurityConfig, ServerConfig, SetupConfig,
+    TelemetryConfig,
 };
 use crate::settings::{self, CONFIG_FILE_VARIABLE};
 use crate::show::{self, Entry};
@@ -31,6 +32,8 @@ pub struct Config {
     pub setup: SetupConfig,
     /// Section `backup`.
     pub backup: BackupConfig,
+    /// Background jobs.
+    pub jobs: JobsConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// Directories.
@@ -202,6 +205,7 @@ fn finish(layers: &[Layer<'_>], mut findings: Findings) -> Result<Loaded, Config
         SecurityConfig::read(&mut reader),
         SetupConfig::read(&mut reader),
         BackupConfig::read(&mut reader),
+        JobsConfig::read(&mut reader),
         TelemetryConfig::read(&mut reader),
         PathsConfig::read(&mut reader),
     );
@@ -212,6 +216,7 @@ fn finish(layers: &[Layer<'_>], mut findings: Findings) -> Result<Loaded, Config
             Some(security),
             Some(setup),
             Some(backup),
+            Some(jobs),
             Some(telemetry),
             Some(paths),
         ) if findings.problems.is_empty() => {
@@ -222,6 +227,7 @@ fn finish(layers: &[Layer<'_>], mut findings: Findings) -> Result<Loaded, Config
                 security,
                 setup,
                 backup,
+                jobs,
                 telemetry,
                 paths,
             };

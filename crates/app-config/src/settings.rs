@@ -170,6 +170,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("backup.identity", Kind::Text).secret(),
     Setting::new("backup.s3_endpoint", Kind::HttpUrl).fallback(&["AWS_ENDPOINT_URL"]),
     Setting::new("backup.s3_region", Kind::Text).fallback(&["AWS_REGION", "AWS_DEFAULT_REGION"]),
+    Setting::new("backup.s3_root_cert", Kind::Text),
     Setting::new("backup.s3_access_key_id", Kind::Text)
         .fallback(&["AWS_ACCESS_KEY_ID"])
         .secret(),
@@ -182,6 +183,15 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("backup.keep_daily", Kind::Integer { min: 0, max: 10_000 }),
     Setting::new("backup.keep_weekly", Kind::Integer { min: 0, max: 10_000 }),
     Setting::new("backup.keep_monthly", Kind::Integer { min: 0, max: 10_000 }),
+    Setting::new("backup.schedule", Kind::Text),
+    Setting::new("backup.drill_schedule", Kind::Text),
+    Setting::new("backup.prune_schedule", Kind::Text),
+    Setting::new("backup.time_zone", Kind::Text),
+    Setting::new("jobs.worker", Kind::Boolean),
+    Setting::new("jobs.concurrency", Kind::Integer { min: 1, max: 1000 }),
+    Setting::new("jobs.metrics_bind", Kind::SocketAddress),
+    Setting::new("jobs.shutdown_grace", Kind::Duration),
+    Setting::new("jobs.keep_activity_days", Kind::Integer { min: 0, max: 36_500 }),
     Setting::new("telemetry.log_filter", Kind::Text)
         .also(&["PLINTH_LOG"])
         .fallback(&["RUST_LOG"]),

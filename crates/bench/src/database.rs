@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use app_config::{DatabaseAddress, Ssl, SslMode};
-use db_core::migrate::MIGRATIONS;
 use db_core::rbac::SystemRole;
 use db_core::setup::{self, KeySource, SetupRequest};
 use db_core::{Clock, Owner, PLATFORM_DOMAIN};
+use db_migrate::MIGRATIONS;
 use local_postgres::{Durability, LocalPostgres, Options, default_state_dir};
 use pg_connect::ConnectOptions;
 use secrecy::SecretString;
@@ -16,7 +16,8 @@ use tokio::runtime::Runtime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
-use crate::{Plan, dataset, say};
+use crate::requests::Plan;
+use crate::{dataset, say};
 
 /// Encryption key of the installation, which holds nothing worth keeping.
 pub(crate) const KEY: &str = "bench-key-0123456789abcdef0123456789abcdef";

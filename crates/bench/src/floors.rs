@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::Plan;
 use crate::database::{BARE_ROLE, Database};
+use crate::requests::Plan;
 use crate::usage::{self, Sample};
 use crate::workload::{self, Request, Scheme, script, targets};
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-use crate::Plan;
+use crate::requests::Plan;
 use crate::usage::Sample;
 
 /// What a measurement came to.

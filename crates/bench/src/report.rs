@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use db_core::Clock;
 
-use crate::Plan;
 use crate::database::Database;
 use crate::floors::Floor;
 use crate::http::Load;
+use crate::requests::Plan;
 use crate::workload::{Kind, Request, Scheme};
 
 /// What the server came to with one kind of request.
@@ -38,10 +38,7 @@ impl Report {
     pub(crate) fn new(database: &Database, commit: &str, plan: Plan) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            heading: format!(
-                "{}, commit {commit}",
-                Clock::System.now().format("%Y-%m-%d %H:%M UTC")
-            ),
+            heading: heading(commit),
             conditions: format!(
                 "PostgreSQL {}, {cores} cores for everything, {} domains, {} cards, {} s for each figure.",
                 database.version(),
@@ -134,6 +131,14 @@ impl Report {
     }
 }
 
+/// When, and of which commit.
+pub(crate) fn heading(commit: &str) -> String {
+    format!(
+        "{}, commit {commit}",
+        Clock::System.now().format("%Y-%m-%d %H:%M UTC")
+    )
+}
+
 /// Appends a section to the results file.
 pub(crate) fn append(file: &Path, text: &str) -> anyhow::Result<()> {
     OpenOptions::new()
@@ -144,7 +149,8 @@ pub(crate) fn append(file: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("appending to {}", file.display()))
 }
 
-fn millis(duration: Duration) -> f64 {
+/// In milliseconds.
+pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 

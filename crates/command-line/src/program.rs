@@ -26,7 +26,7 @@ pub struct Program {
     pub owner: Owner,
     /// The private PostgreSQL, where it stands in for a configured database: held until the command is over.
     _local: Option<LocalPostgres>,
-    _telemetry: telemetry::Guard,
+    telemetry: telemetry::Guard,
 }
 
 impl Program {
@@ -36,6 +36,22 @@ impl Program {
     /// # Errors
     /// The configuration is not valid, or there is no database.
     pub fn open(name: &str, settings: Vec<String>) -> Result<Self, ProgramError> {
+        Self::begin(name, settings, log)
+    }
+
+    /// The same for what runs until it is told to stop: it logs and traces as the configuration has it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_service(name: &str, settings: Vec<String>) -> Result<Self, ProgramError> {
+        Self::begin(name, settings, |loaded| loaded.config.telemetry.clone())
+    }
+
+    fn begin(
+        name: &str,
+        settings: Vec<String>,
+        log: fn(&Loaded) -> TelemetryConfig,
+    ) -> Result<Self, ProgramError> {
         let loaded = load(settings)?;
         for warning in &loaded.warnings {
             let _ = writeln!(anstream::stderr(), "{name}: warning: {warning}");
@@ -48,8 +64,13 @@ impl Program {
             config,
             owner,
             _local: local,
-            _telemetry: telemetry,
+            telemetry,
         })
+    }
+
+    /// What this process counts and measures.
+    pub fn metrics(&self) -> telemetry::MetricsHandle {
+        self.telemetry.metrics()
     }
 }
 

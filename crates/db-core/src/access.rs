@@ -80,6 +80,8 @@ pub struct Origin {
     pub request_id: String,
     /// Address of the client.
     pub ip: Option<IpAddr>,
+    /// W3C `traceparent` of the work, where it is traced; jobs that are enqueued are linked to it.
+    pub trace: Option<String>,
 }
 
 /// Everything that the first message of a tenant transaction says.

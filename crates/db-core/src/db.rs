@@ -1,23 +1,26 @@
 //! The process's view of its database: checked once at start, then shared by every worker's pool.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use app_config::{DatabaseConfig, SecurityConfig};
+use job_queue::Notifier;
 use moka::sync::Cache;
 use pg_connect::{ConnectError, ConnectOptions, Connector};
 
 use crate::access::VerifiedKey;
 use crate::clock::Clock;
+use crate::jobs;
 use crate::login::{self, AppLogin};
-use crate::migrate::connection_lost;
 use crate::owner::Owner;
 use crate::pool::{self, ConnectionFailure, PoolSettings};
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::secrets::password::Passwords;
+use crate::secrets::rotation::remember_newest;
 use crate::secrets::token::TokenHash;
 use crate::setup::secrets;
 use crate::tx::Pool;
+use pg_connect::connection_lost;
 
 /// How long a verified API key is taken for verified, and how long a session's last use goes unwritten.
 const MINUTE: Duration = Duration::from_secs(60);
@@ -43,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) verified_keys: Cache<TokenHash, VerifiedKey>,
     /// Credentials whose last use was written within the last minute.
     pub(crate) touched: Cache<TokenHash, ()>,
+    /// Tells workers of jobs that were committed; until it is started, they find them by polling.
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 /// Why a database cannot be served.
@@ -58,7 +63,7 @@ pub enum OpenError {
     #[error(transparent)]
     Keyring(#[from] KeyringError),
     /// A statement failed.
-    #[error("{}", crate::migrate::describe(.0))]
+    #[error("{}", pg_connect::describe(.0))]
     Statement(#[from] tokio_postgres::Error),
     /// The pooler before the database is one that cannot be worked with.
     #[error("{0}")]
@@ -101,14 +106,19 @@ impl Db {
             .get(0);
         keyring.check(&remembered)?;
         secrets::self_test(&client, keyring).await?;
-        let peppers = owner
-            .system(async |tx| secrets::load_peppers(tx, keyring).await)
+        // From here on values may be encrypted with it.
+        remember_newest(&client, keyring).await?;
+        let (peppers, login_secret) = owner
+            .system(async |tx| {
+                let peppers = secrets::load_peppers(tx, keyring).await?;
+                Ok::<_, OpenError>((peppers, secrets::login_secret(tx, keyring).await?))
+            })
             .await?;
 
         let AppLogin {
             connector,
             takes_on_role,
-        } = login::find(&client, owner, database, keyring).await?;
+        } = login::find(&client, owner, database, &login_secret).await?;
         Ok(Self {
             shared: Arc::new(Shared {
                 statement_timeout: database.statement_timeout,
@@ -129,6 +139,7 @@ impl Db {
                     .max_capacity(100_000)
                     .time_to_live(MINUTE)
                     .build(),
+                notifier: OnceLock::new(),
             }),
             connector: Arc::new(connector),
             settings: PoolSettings {
@@ -152,6 +163,32 @@ impl Db {
             shared: Arc::clone(&self.shared),
             connections: pool::build(Arc::clone(&self.connector), settings),
         }
+    }
+
+    /// A pool of a size of its own, for the handlers of jobs.
+    pub(crate) fn pool_of(&self, size: u32) -> Pool {
+        Pool {
+            shared: Arc::clone(&self.shared),
+            connections: pool::build(
+                Arc::clone(&self.connector),
+                PoolSettings {
+                    size,
+                    ..self.settings
+                },
+            ),
+        }
+    }
+
+    /// From now on tells workers when a transaction of this process has enqueued jobs, on a connection of the owner's. Its task runs
+    /// on the current runtime.
+    pub fn start_notifier(&self, owner: &Owner) {
+        self.shared
+            .notifier
+            .get_or_init(|| Notifier::start(&jobs::connector(owner)));
+    }
+
+    pub(crate) fn notifier(&self) -> Option<&Notifier> {
+        self.shared.notifier.get()
     }
 
     /// Where requests are served from, without the password.

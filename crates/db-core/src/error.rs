@@ -123,6 +123,7 @@ impl From<DieselError> for Error {
             Some("plinth_refused_401") => return Self::Unauthenticated,
             Some("plinth_refused_403") => return Self::Forbidden(info.message().to_owned()),
             Some("plinth_refused_404") => return Self::NotFound("target"),
+            Some("plinth_refused_409") => return Self::conflict("lease_lost", info.message()),
             _ => {}
         }
         match kind {

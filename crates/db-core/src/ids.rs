@@ -84,6 +84,8 @@ ids! {
     AssignmentId;
     /// Id of a row of the activity stream.
     ActivityId;
+    /// Id of a run of a backup, a drill or a restore.
+    BackupRunId;
     /// Id of an organization.
     OrganizationId;
     /// Id of a project.
@@ -96,6 +98,10 @@ ids! {
     CardId;
     /// Id of a tag.
     TagId;
+    /// Id of a job in a queue.
+    JobId;
+    /// Id of a batch of jobs.
+    BatchId;
 }
 
 /// The reserved domain of the installation itself; `platform_domain_id()` in SQL.

@@ -1,7 +1,7 @@
 //! The login that requests run as. Whichever it is, row level security must hold it.
 //!
 //! - A login that the operator gave: `DATABASE_URL` with another user than `DATABASE_DIRECT_URL`.
-//! - Else one of our own making, `plinth_app_<database>`, with a password derived from the keyring.
+//! - Else one of our own making, `plinth_app_<database>`, with a password derived from a secret of the installation.
 //! - Where that cannot be made, or a pooler does not know it: the configured login itself, whose transactions then take on
 //!   the role `plinth_app` with their first message. Never a login that bypasses row level security.
 
@@ -14,7 +14,7 @@ use tokio_postgres::error::SqlState;
 use crate::db::{OpenError, connect_options};
 use crate::owner::Owner;
 use crate::pooler;
-use crate::secrets::keyring::Keyring;
+use crate::secrets::hmac;
 use crate::secrets::token::TokenHash;
 
 /// The server ends a session that sits in a transaction for longer than this, in milliseconds.
@@ -43,7 +43,7 @@ pub(crate) async fn find(
     client: &Client,
     owner: &Owner,
     database: &DatabaseConfig,
-    keyring: &Keyring,
+    secret: &SecretString,
 ) -> Result<AppLogin, OpenError> {
     let configured = database.address.as_ref().unwrap_or_else(|| owner.address());
     let connector =
@@ -60,7 +60,7 @@ pub(crate) async fn find(
     } else {
         let mut address = configured.clone();
         address.user = login_name(&owner.address().database);
-        let password = keyring.derive_password(&format!("login {}", address.user));
+        let password = password_of(secret, &address.user);
         address.password = Some(password.clone());
         let own = connector(&address)?;
         match try_own(client, owner.address(), &own, &password, database).await? {
@@ -96,7 +96,7 @@ impl Unusable {
             Self::NotMade(error) => {
                 format!(
                     "the API's own login could not be made: {}",
-                    crate::migrate::describe(error)
+                    pg_connect::describe(error)
                 )
             }
             Self::NotAdmitted(error) => format!("the API's own login is not let in: {error}"),
@@ -185,18 +185,17 @@ async fn limit_idling(
     if fits.get(0) {
         return Ok(());
     }
-    let connected = connector.connect().await?;
-    tokio::spawn(connected.driver);
+    let client = connector.client().await?;
     // One message is one transaction: replicas that start together take turns.
     let set = format!(
         "SELECT pg_advisory_xact_lock(hashtext('plinth_app_login'));
          ALTER ROLE CURRENT_USER IN DATABASE {} SET {IDLE_LIMIT} = {milliseconds}",
         quoted(&owner.database)
     );
-    if let Err(error) = connected.client.batch_execute(&set).await {
+    if let Err(error) = client.batch_execute(&set).await {
         tracing::warn!(
             login,
-            reason = crate::migrate::describe(&error),
+            reason = pg_connect::describe(&error),
             "how long the login may idle in a transaction could not be limited: ALTER ROLE … SET {IDLE_LIMIT} = {milliseconds}"
         );
     }
@@ -234,6 +233,15 @@ pub(crate) async fn shut_door(client: &Client) -> Result<(), tokio_postgres::Err
         );
     }
     Ok(())
+}
+
+/// 64 hexadecimal digits.
+fn password_of(secret: &SecretString, login: &str) -> SecretString {
+    let mac = hmac(
+        secret.expose_secret().as_bytes(),
+        &[b"plinth login", login.as_bytes()],
+    );
+    SecretString::from(hex::encode(mac))
 }
 
 /// `plinth_app_<database>`: roles are global to a server, which may serve several installations.
@@ -308,8 +316,7 @@ fn login_stamp(password: &SecretString) -> String {
 
 /// Row level security must hold the login: not a superuser, no BYPASSRLS, not the owner of a table, not the system.
 async fn check_login(connector: &Connector) -> Result<(), OpenError> {
-    let connected = connector.connect().await?;
-    tokio::spawn(connected.driver);
+    let client = connector.client().await?;
     let faults = [
         ("is a superuser", "r.rolsuper"),
         ("has BYPASSRLS", "r.rolbypassrls"),
@@ -322,7 +329,7 @@ async fn check_login(connector: &Connector) -> Result<(), OpenError> {
             "EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relnamespace = 'public'::regnamespace)",
         ),
     ];
-    if let Some(fault) = first_fault(&connected.client, &faults).await? {
+    if let Some(fault) = first_fault(&client, &faults).await? {
         return Err(OpenError::Unsafe(format!(
             "the login {} {fault}, so that row level security would not hold it to its domain; give the API a \
              login of its own (DATABASE_URL) and the owner's in DATABASE_DIRECT_URL, or let Plinth make the login \
@@ -335,7 +342,7 @@ async fn check_login(connector: &Connector) -> Result<(), OpenError> {
 
 /// A login that takes on `plinth_app` may be the owner, whom FORCE holds too, but not one whom no policy holds.
 async fn check_taking_on(
-    client: &Client,
+    owner: &Client,
     connector: &Connector,
     unusable: &Unusable,
 ) -> Result<(), OpenError> {
@@ -347,8 +354,7 @@ async fn check_taking_on(
             unusable.reason()
         ))
     };
-    let connected = connector.connect().await?;
-    tokio::spawn(connected.driver);
+    let client = connector.client().await?;
     let faults = [
         (
             "is a superuser, whom row level security does not hold",
@@ -359,28 +365,28 @@ async fn check_taking_on(
             "r.rolbypassrls",
         ),
     ];
-    if let Some(fault) = first_fault(&connected.client, &faults).await? {
+    if let Some(fault) = first_fault(&client, &faults).await? {
         return Err(refuse(fault));
     }
     let take_on = "BEGIN; SET LOCAL ROLE plinth_app; ROLLBACK";
-    if connected.client.batch_execute(take_on).await.is_ok() {
+    if client.batch_execute(take_on).await.is_ok() {
         return Ok(());
     }
-    let granted = client
+    let granted = owner
         .batch_execute(&format!("GRANT plinth_app TO {}", quoted(user)))
         .await;
     // The failed attempt has left a transaction to be ended.
-    connected.client.batch_execute("ROLLBACK").await?;
+    client.batch_execute("ROLLBACK").await?;
     granted.map_err(|error| {
         refuse(&format!(
             "may not take on the role plinth_app: {}",
-            crate::migrate::describe(&error)
+            pg_connect::describe(&error)
         ))
     })?;
-    connected.client.batch_execute(take_on).await.map_err(|error| {
+    client.batch_execute(take_on).await.map_err(|error| {
         refuse(&format!(
             "may not take on the role plinth_app: {}",
-            crate::migrate::describe(&error)
+            pg_connect::describe(&error)
         ))
     })
 }

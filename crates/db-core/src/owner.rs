@@ -2,15 +2,18 @@
 //!
 //! The API never works as the owner; it opens one connection at a time here, at start and for setup.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use app_config::{DatabaseAddress, DatabaseConfig};
-use pg_connect::{ConnectError, ConnectOptions, Connector};
+use pg_connect::{ConnectError, ConnectOptions, Connected, Connector};
 use tokio_postgres::Client;
 
 use crate::db::connect_options;
-use crate::migrate::describe;
+use pg_connect::describe;
 
 /// How long after a failed attempt to connect the next one is made.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -35,22 +38,39 @@ pub enum SystemError {
     /// A statement failed.
     #[error("{}", describe(.0))]
     Statement(#[from] tokio_postgres::Error),
+    /// A job could not be enqueued, or a schedule not be written.
+    #[error(transparent)]
+    Job(#[from] job_queue::Error),
 }
 
 /// Opens direct connections as the owner.
 #[derive(Clone, Debug)]
 pub struct Owner {
-    connector: Arc<Connector>,
+    connector: Connector,
 }
 
 /// Proof of acting as `plinth_system`, which sees every domain, inside a transaction.
 pub struct SystemTx<'a> {
     client: &'a Client,
+    /// Queues that were given jobs.
+    woken: Mutex<BTreeSet<String>>,
+}
+
+impl From<Connector> for Owner {
+    fn from(connector: Connector) -> Self {
+        Self { connector }
+    }
 }
 
 impl SystemTx<'_> {
     pub(crate) fn client(&self) -> &Client {
         self.client
+    }
+
+    /// A queue was given jobs: its workers are told after the commit.
+    pub(crate) fn wake(&self, queue: &str) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.insert(queue.to_owned());
     }
 }
 
@@ -61,7 +81,7 @@ impl Owner {
     /// A certificate that is missing or does not suffice for the SSL mode.
     pub fn new(address: &DatabaseAddress, options: ConnectOptions) -> Result<Self, ConnectError> {
         Ok(Self {
-            connector: Arc::new(Connector::new(address, options)?),
+            connector: Connector::new(address, options)?,
         })
     }
 
@@ -92,6 +112,11 @@ impl Owner {
         }
     }
 
+    /// What opens the owner's connections; migrations take it.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     /// Where the owner connects to.
     pub fn address(&self) -> &DatabaseAddress {
         self.connector.address()
@@ -102,13 +127,7 @@ impl Owner {
     /// # Errors
     /// The server cannot be reached, or refuses.
     pub(crate) async fn connect(&self) -> Result<Client, ConnectError> {
-        let connected = self.connector.connect().await?;
-        tokio::spawn(async move {
-            if let Err(error) = connected.driver.await {
-                tracing::debug!(%error, "owner's database connection ended");
-            }
-        });
-        Ok(connected.client)
+        self.connector.client().await
     }
 
     /// Runs a transaction as `plinth_system`. It is rolled back when the closure fails or its future is dropped.
@@ -124,8 +143,49 @@ impl Owner {
         client
             .batch_execute("BEGIN; SET LOCAL ROLE plinth_system")
             .await?;
-        let value = closure(&SystemTx { client: &client }).await?;
+        let tx = SystemTx {
+            client: &client,
+            woken: Mutex::default(),
+        };
+        let value = closure(&tx).await?;
         client.batch_execute("COMMIT").await?;
+        let woken = tx.woken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !woken.is_empty()
+            && let Err(error) = job_queue::notify(&client, woken).await
+        {
+            tracing::debug!(%error, "workers were not told of new jobs; they will find them at their next poll");
+        }
         Ok(value)
+    }
+
+    /// A connection that acts as `plinth_system` for as long as it lives: for the queue's own work, which listens and prepares.
+    pub(crate) async fn system_connection(
+        &self,
+    ) -> Result<job_queue::Connection, Box<dyn std::error::Error + Send + Sync>> {
+        let Connected {
+            client, mut driver, ..
+        } = self.connector.connect().await?;
+        let mut taken_on = Box::pin(client.batch_execute("SET ROLE plinth_system"));
+        // The driver is not spawned, since the queue wants to hear its notifications; so it is driven here for once.
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = taken_on.as_mut().poll(cx) {
+                    return Poll::Ready(result.map_err(Into::into));
+                }
+                match driver.poll_message(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
+                    Poll::Ready(None) => {
+                        return Poll::Ready(Err::<(), Box<dyn std::error::Error + Send + Sync>>(
+                            "the connection was closed".into(),
+                        ));
+                    }
+                }
+            }
+        })
+        .await?;
+        drop(taken_on);
+        Ok(job_queue::Connection::new(client, driver))
     }
 }

@@ -73,13 +73,7 @@ fn pooler_advice(error: &diesel::ConnectionError) -> &'static str {
 
 /// Opens a connection and sets it up; its driver runs on the runtime of the caller.
 pub(crate) async fn open(connector: &Connector) -> Result<AsyncPgConnection, ConnectionFailure> {
-    let connected = connector.connect().await?;
-    tokio::spawn(async move {
-        if let Err(error) = connected.driver.await {
-            tracing::debug!(%error, "database connection ended");
-        }
-    });
-    AsyncPgConnection::try_from(connected.client)
+    AsyncPgConnection::try_from(connector.client().await?)
         .await
         .map_err(ConnectionFailure::Setup)
 }

@@ -30,7 +30,7 @@ pub(crate) async fn check(connector: &Connector) -> Result<(), OpenError> {
                 "the pooler at {} loses prepared statements between transactions ({}): Plinth needs PgBouncer 1.21 or newer \
                  with max_prepared_statements = 200 in its configuration",
                 connector.address(),
-                crate::migrate::describe(&error)
+                pg_connect::describe(&error)
             )))
         }
         result => Ok(result?),
@@ -51,7 +51,5 @@ async fn ask(asking: &Client, sitting: &Client) -> Result<(), tokio_postgres::Er
 }
 
 async fn open(connector: &Connector) -> Result<Client, OpenError> {
-    let connected = connector.connect().await?;
-    tokio::spawn(connected.driver);
-    Ok(connected.client)
+    Ok(connector.client().await?)
 }

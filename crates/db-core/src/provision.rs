@@ -11,13 +11,13 @@ use tokio_postgres::error::SqlState;
 use crate::clock::Clock;
 use crate::db::OpenError;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
-use crate::migrate::describe;
 use crate::models::{domain, user};
 use crate::owner::SystemTx;
 use crate::rbac::SystemRole;
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::secrets::password::Passwords;
 use crate::setup::secrets;
+use pg_connect::describe;
 
 /// A domain.
 #[derive(Clone, Debug, Serialize)]
@@ -28,7 +28,7 @@ pub struct ProvisionedDomain {
     pub slug: String,
     /// Name shown to people.
     pub name: String,
-    /// `active` or `suspended`.
+    /// `active`, `suspended`, or `erasing`.
     pub status: String,
     /// When it was made.
     pub created_at: DateTime<Utc>,

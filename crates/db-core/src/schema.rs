@@ -215,7 +215,7 @@ diesel::table! {
         slug -> Text,
         /// Name shown to people.
         name -> Text,
-        /// active, or suspended: nobody of the domain can sign in or use a credential.
+        /// active; suspended: nobody of the domain can sign in or use a credential; erasing: the same, while plinth-ops erases it, and nobody can resume it.
         status -> Text,
         /// Counts changes; the ETag of the resource.
         version -> Int4,

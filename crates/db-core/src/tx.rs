@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,8 +65,11 @@ impl<'a> Tx<'a> {
 /// Proof of being inside a tenant transaction that may write; what changes take.
 pub struct WriteTx<'a> {
     tx: Tx<'a>,
+    origin: &'a Origin,
     activity: RefCell<Vec<Activity>>,
     unchanged: Cell<bool>,
+    /// Queues that were given jobs.
+    woken: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Deref for WriteTx<'a> {
@@ -85,6 +89,16 @@ impl WriteTx<'_> {
     /// Says that nothing was changed after all, so that there is nothing to note.
     pub fn unchanged(&self) {
         self.unchanged.set(true);
+    }
+
+    /// Where the request came from.
+    pub(crate) fn origin(&self) -> &Origin {
+        self.origin
+    }
+
+    /// A queue was given jobs: its workers are told after the commit.
+    pub(crate) fn wake(&self, queue: &str) {
+        self.woken.borrow_mut().insert(queue.to_owned());
     }
 }
 
@@ -110,7 +124,16 @@ impl Pool {
         closure: impl AsyncFn(&Tx<'_>) -> Result<T>,
     ) -> Result<T> {
         let begin = access.begin_sql(true, self.shared.statement_timeout);
-        self.observed(name, async || self.try_read(&begin, &closure).await)
+        self.run_read(name, &begin, closure).await
+    }
+
+    pub(crate) async fn run_read<T>(
+        &self,
+        name: &'static str,
+        begin: &str,
+        closure: impl AsyncFn(&Tx<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.observed(name, async || self.try_read(begin, &closure).await)
             .await
     }
 
@@ -278,13 +301,15 @@ impl Pool {
                 conn,
                 clock: &self.shared.clock,
             },
+            origin: &begin.origin,
             activity: RefCell::default(),
             unchanged: Cell::new(false),
+            woken: RefCell::default(),
         };
         let (mut first, mut last) = (conn, conn);
         let opening = self.opening(&begin.sql);
         let (entered, result) = join(first.batch_execute(&opening), closure(&tx)).await;
-        let noted = tx.activity.take();
+        let (noted, woken) = (tx.activity.take(), tx.woken.take());
         let result = match result {
             Ok(_) if begin.recorded && noted.is_empty() && !tx.unchanged.get() => Err(Error::Internal(
                 "a change was not recorded in the activity stream".to_owned(),
@@ -303,7 +328,14 @@ impl Pool {
             mark_idle(&mut pooled);
         }
         match committed {
-            Ok(()) => Attempt::Done(result),
+            Ok(()) => {
+                if let Some(notifier) = self.shared.notifier.get() {
+                    for queue in woken {
+                        notifier.notify(&queue);
+                    }
+                }
+                Attempt::Done(result)
+            }
             Err(error) if error.is_transient() => Attempt::Again(error),
             // Also when the connection was lost: whether the change was made is not known, so it is not made twice.
             Err(error) => Attempt::Done(Err(error)),

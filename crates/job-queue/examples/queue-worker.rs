@@ -1,9 +1,11 @@
-//! A worker in a process of its own, for the tests that kill it: `queue-worker <address> <name> <heartbeat in ms>`.
+//! A worker in a process of its own, for the tests that kill it:
+//! `queue-worker <address> <name> <heartbeat in ms> [<ms that completed jobs are kept>]`.
 //!
 //! Says `ready` when it runs; SIGTERM shuts it down.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a program of the tests")]
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use job_queue::{Connector, Context, Failure, Job, QueueOptions, Registry, Worker, WorkerOptions};
@@ -15,14 +17,36 @@ mod kinds;
 
 use kinds::{Forever, Inside, Plain};
 
-async fn connect(config: &Config) -> Result<Client, Failure> {
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
+/// Connections of the handlers. One whose handler was dropped goes with it.
+#[derive(Clone)]
+struct Pool {
+    config: Config,
+    idle: Arc<Mutex<Vec<Client>>>,
 }
 
-async fn plain(config: Config, context: Context, job: Plain) -> Result<(), Failure> {
-    let client = connect(&config).await?;
+impl Pool {
+    async fn take(&self) -> Result<Client, Failure> {
+        while let Some(client) = self.pop() {
+            if !client.is_closed() {
+                return Ok(client);
+            }
+        }
+        let (client, connection) = self.config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn pop(&self) -> Option<Client> {
+        self.idle.lock().unwrap().pop()
+    }
+
+    fn put(&self, client: Client) {
+        self.idle.lock().unwrap().push(client);
+    }
+}
+
+async fn plain(pool: Pool, context: Context, job: Plain) -> Result<(), Failure> {
+    let client = pool.take().await?;
     client
         .execute(
             "INSERT INTO runs (job_id, attempt, pid) VALUES ($1, $2, $3)",
@@ -33,6 +57,7 @@ async fn plain(config: Config, context: Context, job: Plain) -> Result<(), Failu
             ],
         )
         .await?;
+    pool.put(client);
     tokio::time::sleep(Duration::from_millis(job.sleep_ms)).await;
     if context.attempt() <= job.failures {
         return Err(Failure::retry("as it was told to"));
@@ -40,8 +65,8 @@ async fn plain(config: Config, context: Context, job: Plain) -> Result<(), Failu
     Ok(())
 }
 
-async fn inside(config: Config, context: Context, job: Inside) -> Result<(), Failure> {
-    let mut client = connect(&config).await?;
+async fn inside(pool: Pool, context: Context, job: Inside) -> Result<(), Failure> {
+    let mut client = pool.take().await?;
     let mut tx = client.transaction().await?;
     tx.execute(
         "INSERT INTO effects (job_id, attempt) VALUES ($1, $2)",
@@ -51,6 +76,7 @@ async fn inside(config: Config, context: Context, job: Inside) -> Result<(), Fai
     tokio::time::sleep(Duration::from_millis(job.sleep_ms)).await;
     context.complete_in(&mut tx).await?;
     tx.commit().await?;
+    pool.put(client);
     Ok(())
 }
 
@@ -61,7 +87,13 @@ async fn main() {
     let name = words.next().expect("a name");
     let heartbeat = Duration::from_millis(words.next().expect("milliseconds").parse().unwrap());
 
-    let (one, two) = (config.clone(), config.clone());
+    let kept: Option<u64> = words.next().map(|word| word.parse().unwrap());
+
+    let pool = Pool {
+        config: config.clone(),
+        idle: Arc::default(),
+    };
+    let (one, two) = (pool.clone(), pool);
     let registry = Registry::new()
         .handle(move |context, job| plain(one.clone(), context, job))
         .handle(move |context, job| inside(two.clone(), context, job))
@@ -74,6 +106,11 @@ async fn main() {
     options.heartbeat = heartbeat;
     options.drain = Duration::from_millis(300);
     options.grace = Duration::from_millis(300);
+    if let Some(kept) = kept {
+        options.retention.completed = Duration::from_millis(kept);
+        options.retention.every = Duration::from_millis(200);
+        options.retention.at_once = 300;
+    }
     let stop = CancellationToken::new();
     let worker = Worker::new(&Connector::plain(config), registry, options);
     let running = tokio::spawn(worker.run(stop.clone()));

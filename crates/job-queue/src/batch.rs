@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::job::{Job, Priority};
+use crate::new_job::payload_of;
 use crate::sql;
 use crate::statement::{Executor, Param, Statement, run};
 
@@ -58,12 +59,9 @@ impl NewBatch {
     /// A job that is enqueued once all jobs of the sealed batch have finished, however they did. `id` is a new UUIDv7.
     ///
     /// # Errors
-    /// A payload that serde cannot write.
+    /// A payload that [`NewJob::new`](crate::NewJob::new) would refuse.
     pub fn then<J: Job>(mut self, id: Uuid, job: &J) -> Result<Self, Error> {
-        let payload = serde_json::to_string(job).map_err(|source| Error::Payload {
-            kind: J::NAME,
-            source,
-        })?;
+        let payload = payload_of(job)?;
         self.completion = Some(Completion {
             id,
             queue: J::QUEUE.to_owned(),

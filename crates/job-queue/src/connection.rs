@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Row};
 
 use crate::error::{BoxError, Error};
@@ -85,14 +85,16 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The statements are few and known, and the tables change their size by the second, so that statistics are always old: a
 /// plan by index is right whatever they say.
-const SETTINGS: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+const SETTINGS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; \
+                        SET enable_mergejoin = off; SET jit = off; \
                         SET plan_cache_mode = force_generic_plan; SET default_transaction_isolation = 'read committed'; \
-                        SET idle_in_transaction_session_timeout = '60s'";
+                        SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '2s'";
 
 /// One connection for one task, opened when first used and again after it broke.
 pub(crate) struct Line {
     connector: Connector,
     timeout: Duration,
+    settings: &'static str,
     live: Option<Live>,
 }
 
@@ -106,7 +108,16 @@ impl Line {
         Self {
             connector: connector.clone(),
             timeout,
+            settings: "",
             live: None,
+        }
+    }
+
+    /// One that waits for nobody's lock for long.
+    pub(crate) fn impatient(connector: &Connector, timeout: Duration) -> Self {
+        Self {
+            settings: "SET lock_timeout = '200ms'",
+            ..Self::new(connector, timeout)
         }
     }
 
@@ -182,6 +193,7 @@ impl Line {
                 let Connection { client, mut driver } = self.connector.open().await?;
                 tokio::spawn(async move { while let Some(Ok(_)) = driver.next().await {} });
                 client.batch_execute(SETTINGS).await?;
+                client.batch_execute(self.settings).await?;
                 self.live.insert(Live {
                     client,
                     prepared: HashMap::new(),
@@ -237,6 +249,51 @@ impl crate::statement::Executor for Held<'_> {
         let params: Vec<_> = statement.params.iter().map(|param| param.as_sql().0).collect();
         let rows = self.query(statement.sql, &params).await?;
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    }
+}
+
+/// A connection for notifications, which may go through a pooler: it sets nothing and prepares nothing, since both would be left behind
+/// on a server connection that belongs to others the next moment.
+pub(crate) struct Speaker {
+    connector: Connector,
+    timeout: Duration,
+    live: Option<Client>,
+}
+
+impl Speaker {
+    pub(crate) fn new(connector: &Connector, timeout: Duration) -> Self {
+        Self {
+            connector: connector.clone(),
+            timeout,
+            live: None,
+        }
+    }
+
+    pub(crate) async fn say(&mut self, channel: &str, payloads: &[String]) -> Result<(), Error> {
+        let said = tokio::time::timeout(self.timeout, self.try_say(channel, payloads)).await;
+        let said = said.unwrap_or(Err(Error::Timeout(self.timeout)));
+        if said.is_err() {
+            self.live = None;
+        }
+        said
+    }
+
+    async fn try_say(&mut self, channel: &str, payloads: &[String]) -> Result<(), Error> {
+        let client = match self.live.take() {
+            Some(client) => self.live.insert(client),
+            None => {
+                let Connection { client, mut driver } = self.connector.open().await?;
+                tokio::spawn(async move { while let Some(Ok(_)) = driver.next().await {} });
+                self.live.insert(client)
+            }
+        };
+        client
+            .query_typed(
+                "SELECT pg_notify($1, payload) FROM unnest($2) AS payload",
+                &[(&channel, Type::TEXT), (&payloads, Type::TEXT_ARRAY)],
+            )
+            .await?;
+        Ok(())
     }
 }
 

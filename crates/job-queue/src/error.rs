@@ -42,7 +42,7 @@ pub enum Error {
     #[error("no connection to the database: {0}")]
     Connect(#[source] BoxError),
     /// The database refused a statement, or the connection broke.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", described(.0))]
     Database(#[from] tokio_postgres::Error),
     /// A statement took too long; its connection is given up.
     #[error("the database did not answer within {0:?}")]
@@ -50,6 +50,14 @@ pub enum Error {
     /// The caller's executor failed.
     #[error("the statement failed: {0}")]
     Executor(#[source] BoxError),
+}
+
+/// What the server says; tokio_postgres's own text is "db error".
+fn described(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        None => error.to_string(),
+    }
 }
 
 impl Error {

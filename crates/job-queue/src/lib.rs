@@ -25,7 +25,7 @@ pub use manage::{
     JobFilter, JobRow, JobState, QueueCounts, cancel, count, discard, list, pause, queues, resume, retry,
 };
 pub use new_job::{Enqueued, NewJob, While, enqueue, enqueue_statement};
-pub use notify::Notifier;
+pub use notify::{Notifier, notify};
 pub use registry::Registry;
 pub use schedule::{Missed, NewSchedule, Times};
 pub use statement::{Executor, Param, Statement};

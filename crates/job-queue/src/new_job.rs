@@ -27,6 +27,46 @@ impl While {
     }
 }
 
+/// Longest payload, in bytes of JSON. Every worker holds hundreds of them.
+const LONGEST_PAYLOAD: usize = 128 * 1024;
+
+/// The payload as JSON.
+///
+/// # Errors
+/// What serde cannot write, what is too long, and what PostgreSQL's jsonb cannot hold.
+pub(crate) fn payload_of<J: Job>(job: &J) -> Result<String, Error> {
+    let payload = serde_json::to_string(job).map_err(|source| Error::Payload {
+        kind: J::NAME,
+        source,
+    })?;
+    if payload.len() > LONGEST_PAYLOAD {
+        return Err(Error::Invalid {
+            what: "the length of a payload",
+            value: format!("{} bytes ({})", payload.len(), J::NAME),
+            rule: "at most 131072 bytes of JSON; keep what is larger elsewhere, and name it",
+        });
+    }
+    // JSON writes NUL as an escape. What precedes it may be an escaped backslash.
+    let nul = payload.match_indices("\\u0000").any(|(at, _)| {
+        let backslashes = payload
+            .as_bytes()
+            .iter()
+            .take(at)
+            .rev()
+            .take_while(|it| **it == b'\\')
+            .count();
+        backslashes % 2 == 0
+    });
+    if nul {
+        return Err(Error::Invalid {
+            what: "a text in a payload",
+            value: J::NAME.to_owned(),
+            rule: "without the character NUL, which PostgreSQL does not store",
+        });
+    }
+    Ok(payload)
+}
+
 /// A job to be enqueued.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
@@ -48,12 +88,9 @@ impl NewJob {
     /// A job with what its kind says. `id` is a new UUIDv7.
     ///
     /// # Errors
-    /// A payload that serde cannot write.
+    /// A payload that serde cannot write, that is longer than 128 KiB, or that has the character NUL in a text.
     pub fn new<J: Job>(id: Uuid, job: &J) -> Result<Self, Error> {
-        let payload = serde_json::to_string(job).map_err(|source| Error::Payload {
-            kind: J::NAME,
-            source,
-        })?;
+        let payload = payload_of(job)?;
         Ok(Self {
             id,
             domain: None,
@@ -74,6 +111,12 @@ impl NewJob {
     #[must_use]
     pub fn id(&self) -> Uuid {
         self.id
+    }
+
+    /// The queue that it will stand in.
+    #[must_use]
+    pub fn queue_name(&self) -> &str {
+        &self.queue
     }
 
     /// The domain it acts in. Without, that of the transaction, by the schema's `current_domain_id()`.

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
 
-use crate::connection::{Connector, Line};
+use crate::connection::{Connector, Speaker};
+use crate::error::Error;
 use crate::sql::CHANNEL;
 use crate::worker::{WorkerHandle, lock};
 
@@ -45,7 +48,7 @@ impl Notifier {
         let shared = Arc::new(Shared::default());
         let task = tokio::spawn(send(
             Arc::clone(&shared),
-            Line::new(connector, Duration::from_secs(5)),
+            Speaker::new(connector, Duration::from_secs(5)),
         ));
         Self {
             shared,
@@ -71,7 +74,26 @@ impl Notifier {
     }
 }
 
-async fn send(shared: Arc<Shared>, mut line: Line) {
+/// Tells workers of jobs in these queues, on the caller's connection: to be called after the commit. What enqueues often has a
+/// [`Notifier`].
+///
+/// # Errors
+/// What the database fails with.
+pub async fn notify(
+    client: &impl GenericClient,
+    queues: impl IntoIterator<Item = String> + Send,
+) -> Result<(), Error> {
+    let payloads: Vec<String> = queues.into_iter().map(|queue| format!("q {queue}")).collect();
+    client
+        .query_typed(
+            "SELECT pg_notify($1, payload) FROM unnest($2) AS payload",
+            &[(&CHANNEL, Type::TEXT), (&payloads, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    Ok(())
+}
+
+async fn send(shared: Arc<Shared>, mut speaker: Speaker) {
     loop {
         shared.some.notified().await;
         let payloads: Vec<String> = std::mem::take(&mut *lock(&shared.pending))
@@ -81,13 +103,7 @@ async fn send(shared: Arc<Shared>, mut line: Line) {
         if payloads.is_empty() {
             continue;
         }
-        let sent = line
-            .query(
-                "SELECT pg_notify($1::text, payload) FROM unnest($2::text[]) AS payload",
-                &[&CHANNEL, &payloads],
-            )
-            .await;
-        if let Err(error) = sent {
+        if let Err(error) = speaker.say(CHANNEL, &payloads).await {
             tracing::warn!(%error, "workers were not told of new jobs; they will find them at their next poll");
         }
         tokio::time::sleep(Notifier::TICK).await;

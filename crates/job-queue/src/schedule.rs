@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::job::{Job, Priority};
+use crate::new_job::payload_of;
 use crate::sql;
 
 /// What becomes of firings that nobody was there for.
@@ -138,17 +139,14 @@ impl NewSchedule {
     /// Enqueues `job` in `domain` whenever `cron` says so in UTC, leaving out what was missed.
     ///
     /// # Errors
-    /// A payload that serde cannot write.
+    /// A payload that [`NewJob::new`](crate::NewJob::new) would refuse.
     pub fn new<J: Job>(
         name: impl Into<String>,
         domain: Uuid,
         cron: impl Into<String>,
         job: &J,
     ) -> Result<Self, Error> {
-        let payload = serde_json::to_string(job).map_err(|source| Error::Payload {
-            kind: J::NAME,
-            source,
-        })?;
+        let payload = payload_of(job)?;
         Ok(Self {
             name: name.into(),
             domain,
@@ -211,6 +209,8 @@ impl NewSchedule {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeZone as _;
+
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -265,6 +265,111 @@ mod tests {
                 "2026-10-25T02:00Z",
                 "2026-10-25T02:30Z"
             ]
+        );
+    }
+
+    /// Each local day once, whatever the clocks do: zones whose hour is skipped or doubled at 2, at midnight, by half an hour, twice a
+    /// year around Ramadan, and on the day line.
+    #[test]
+    fn a_daily_time_fires_once_on_each_day_there_is() {
+        for (zone, year, days) in [
+            ("Europe/Berlin", 2026, 365),
+            ("America/New_York", 2026, 365),
+            ("Australia/Lord_Howe", 2026, 365),
+            ("America/Santiago", 2026, 365),
+            ("Africa/Casablanca", 2026, 365),
+            ("Africa/Cairo", 2026, 365),
+            ("Pacific/Apia", 2012, 366),
+        ] {
+            for cron in [
+                "0 0 * * *",
+                "15 1 * * *",
+                "0 2 * * *",
+                "30 2 * * *",
+                "15 3 * * *",
+                "30 23 * * *",
+            ] {
+                let times = Times::parse(cron, zone).unwrap();
+                let tz: Tz = zone.parse().unwrap();
+                let begin = tz
+                    .with_ymd_and_hms(year, 1, 1, 12, 0, 0)
+                    .unwrap()
+                    .with_timezone(&Utc);
+                let end = tz
+                    .with_ymd_and_hms(year + 1, 1, 1, 12, 0, 0)
+                    .unwrap()
+                    .with_timezone(&Utc);
+                let mut fired = Vec::new();
+                let mut time = begin;
+                while let Some(next) = times.next_after(time).filter(|next| *next <= end) {
+                    assert!(next > time, "{cron} {zone}: {next} after {time}");
+                    fired.push(next.with_timezone(&tz).date_naive());
+                    time = next;
+                }
+                let mut dates = fired.clone();
+                dates.dedup();
+                assert_eq!(fired, dates, "{cron} in {zone}: twice on one day");
+                assert_eq!(fired.len(), days, "{cron} in {zone}");
+            }
+        }
+    }
+
+    /// An hour of time is an hour of time: `*` goes on through what is doubled, and leaves out nothing that there is.
+    #[test]
+    fn every_hour_and_every_quarter_keep_their_distance() {
+        for zone in ["Europe/Berlin", "America/New_York", "America/Santiago", "UTC"] {
+            for (cron, step) in [("0 * * * *", 60), ("*/15 * * * *", 15)] {
+                let times = Times::parse(cron, zone).unwrap();
+                let mut time = at("2026-01-01T00:00:00Z");
+                while time < at("2027-01-01T00:00:00Z") {
+                    let next = times.next_after(time).unwrap();
+                    assert_eq!((next - time).num_minutes(), step, "{cron} in {zone} after {time}");
+                    time = next;
+                }
+            }
+        }
+    }
+
+    /// Catching up goes by the zone's days, too: three of them over the night when clocks change.
+    #[test]
+    fn missed_firings_across_a_change_of_clocks_are_the_days_that_were() {
+        let times = Times::parse("30 2 * * *", "Europe/Berlin").unwrap();
+        for (due, now, all) in [
+            (
+                "2026-03-28T01:30:00Z",
+                "2026-03-30T12:00:00Z",
+                [
+                    "2026-03-28T01:30:00Z",
+                    "2026-03-29T01:00:00Z",
+                    "2026-03-30T00:30:00Z",
+                ],
+            ),
+            (
+                "2026-10-24T00:30:00Z",
+                "2026-10-26T12:00:00Z",
+                [
+                    "2026-10-24T00:30:00Z",
+                    "2026-10-25T00:30:00Z",
+                    "2026-10-26T01:30:00Z",
+                ],
+            ),
+        ] {
+            let (fired, _) = firings(&times, Missed::All, at(due), at(now));
+            assert_eq!(fired, all.map(at));
+        }
+        // Within the doubled hour, the second 02:30 is not another firing.
+        let (fired, next) = firings(
+            &times,
+            Missed::Skip,
+            at("2026-10-25T00:30:00Z"),
+            at("2026-10-25T00:30:01Z"),
+        );
+        assert_eq!(
+            (fired.as_slice(), next),
+            (
+                &[at("2026-10-25T00:30:00Z")][..],
+                Some(at("2026-10-26T01:30:00Z"))
+            )
         );
     }
 

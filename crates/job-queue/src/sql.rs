@@ -11,6 +11,7 @@ macro_rules! statements {
 
 statements! {
     ENQUEUE = "enqueue";
+    WAITING = "waiting";
     CLAIM = "claim";
     COMPLETE = "complete";
     COMPLETE_AND_FORGET = "complete_and_forget";
@@ -19,6 +20,7 @@ statements! {
     HEARTBEAT = "heartbeat";
     EXPIRED = "expired";
     FENCE = "fence";
+    ORPHANED = "orphaned";
     TAKE_BACK = "take_back";
     DISMISS = "dismiss";
     PROMOTE = "promote";

@@ -89,6 +89,13 @@ impl Executor for tokio_postgres::Client {
     }
 }
 
+/// The same: each statement goes where the client's session is, a transaction that was begun by hand for example.
+impl Executor for &tokio_postgres::Client {
+    async fn ids(&mut self, statement: Statement) -> Result<Vec<Uuid>, BoxError> {
+        ids(*self, &statement).await
+    }
+}
+
 impl<E: Executor + Send> Executor for &mut E {
     async fn ids(&mut self, statement: Statement) -> Result<Vec<Uuid>, BoxError> {
         E::ids(self, statement).await

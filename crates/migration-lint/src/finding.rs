@@ -118,4 +118,23 @@ impl Finding {
             start..end.max(start),
         )
     }
+
+    /// The runner refuses the directory, for what stands on a line of this file.
+    pub fn refused_by_runner(path: String, line: usize, message: String) -> Self {
+        let rule = &crate::rules::REFUSED_BY_RUNNER;
+        let place = Position { line, column: 1 };
+        Self {
+            rule: rule.id,
+            level: rule.level,
+            source: Source::Text,
+            message,
+            file: path,
+            start: place,
+            end: place,
+            why: rule.why,
+            safe_form: rule.safe_form,
+            allowed: None,
+            range: 0..0,
+        }
+    }
 }

@@ -11,10 +11,12 @@
 //! ALTER TABLE cards DROP COLUMN colour;
 //! ```
 
+mod bodies;
 mod finding;
 mod items;
 mod locate;
 mod own;
+mod plpgsql;
 mod report;
 mod rules;
 mod script;

@@ -2,10 +2,10 @@
 
 use crate::finding::{Finding, Source};
 use crate::rules::{
-    BACKFILL_UNDER_LOCK, BAN_TRUNCATE, CONCURRENTLY_IN_TRANSACTION, FULL_REWRITE, RuleInfo,
-    SET_WITHOUT_LOCAL, SQUAWK_COMMENT, SYNTAX_ERROR, WRITE_WITHOUT_WHERE,
+    BACKFILL_UNDER_LOCK, BAN_TRUNCATE, CONCURRENTLY_IN_TRANSACTION, FULL_REWRITE, LOCK_TABLE, ROLE_POWER,
+    RuleInfo, SET_WITHOUT_LOCAL, SQUAWK_COMMENT, SYNTAX_ERROR, UNSEEN_CODE, WRITE_WITHOUT_WHERE,
 };
-use crate::script::{Script, Side, Statement};
+use crate::script::{Name, Script, Side, Statement};
 
 pub(crate) fn findings(script: &Script) -> Vec<Finding> {
     let mut findings: Vec<_> = script
@@ -25,13 +25,22 @@ pub(crate) fn findings(script: &Script) -> Vec<Finding> {
         .collect();
     // What cannot be read in one place cannot be read around it either: the first of a line says it.
     findings.dedup_by_key(|finding| finding.start.line);
-    for statement in script.statements() {
+    for statement in script.statements().iter().chain(script.inner_statements()) {
         for (rule, message) in broken(script, statement) {
             let range = statement.range.clone();
             findings.push(Finding::new(script, &rule, Source::Text, message, range));
         }
     }
-    for (range, comment) in script.comments() {
+    for (range, message) in script.bodies().iter().flat_map(|bodies| &bodies.unseen) {
+        findings.push(Finding::new(
+            script,
+            &UNSEEN_CODE,
+            Source::Text,
+            message.clone(),
+            range.clone(),
+        ));
+    }
+    for (range, comment) in script.comments().iter().chain(script.inner_comments()) {
         if comment
             .trim_start_matches(['-', '/', '*', ' '])
             .starts_with("squawk-")
@@ -52,9 +61,8 @@ pub(crate) fn findings(script: &Script) -> Vec<Finding> {
 fn broken(script: &Script, statement: &Statement) -> Vec<(RuleInfo, String)> {
     let mut broken = Vec::new();
     let verb = statement.verb();
-    let is_new = statement
-        .table()
-        .is_some_and(|table| script.makes_before(statement.range.start, table));
+    let new = |table: &Name<'_>| script.makes_table_before(statement.range.start, table);
+    let is_new = statement.qualified_table().is_some_and(|table| new(&table));
     if script.transactional() && concurrently(statement) {
         broken.push((
             CONCURRENTLY_IN_TRANSACTION,
@@ -67,28 +75,47 @@ fn broken(script: &Script, statement: &Statement) -> Vec<(RuleInfo, String)> {
             format!("{} rewrites the table", verb.to_uppercase()),
         ));
     }
-    if matches!(verb, "update" | "delete") && !statement.has(&["where"]) && !is_new {
-        broken.push((
-            WRITE_WITHOUT_WHERE,
-            format!("{} without WHERE", verb.to_uppercase()),
-        ));
+    let moves = ["unlogged", "logged", "tablespace"];
+    if verb == "alter" && !is_new && moves.iter().any(|how| statement.has(&["set", how])) {
+        broken.push((FULL_REWRITE, "it writes the table anew".to_owned()));
+    }
+    if verb == "lock" && !is_quiet(statement) {
+        let at = statement
+            .name_at(if statement.word(1) == "table" { 2 } else { 1 })
+            .0;
+        if !at.is_some_and(|table| new(&table)) {
+            broken.push((LOCK_TABLE, "LOCK of a table".to_owned()));
+        }
+    }
+    if let Some(message) = power(statement) {
+        broken.push((ROLE_POWER, message));
+    }
+    if verb == "prepare" && !statement.has(&["transaction"]) {
+        broken.push((UNSEEN_CODE, "PREPARE, of what EXECUTE does later".to_owned()));
+    }
+    // What CREATE has in it runs later, if ever.
+    let writes = if verb == "create" && !matches!(statement.kind(), "table" | "view") {
+        Vec::new()
+    } else {
+        statement.writes()
+    };
+    for (verb, table, chooses) in writes {
+        let verb = verb.to_uppercase();
+        if table.is_some_and(|table| new(&table)) {
+            continue;
+        }
+        if !chooses {
+            broken.push((WRITE_WITHOUT_WHERE, format!("{verb} without WHERE")));
+        }
+        if let Some(table) =
+            table.filter(|table| script.transactional() && altered(script, statement, table.name))
+        {
+            let message = format!("{verb} of {}, which this transaction has altered", table.name);
+            broken.push((BACKFILL_UNDER_LOCK, message));
+        }
     }
     if script.side() == Side::Up && verb == "truncate" && !new_targets(script, statement) {
         broken.push((BAN_TRUNCATE, "TRUNCATE".to_owned()));
-    }
-    if matches!(verb, "update" | "delete") && script.transactional() && !is_new {
-        broken.extend(
-            statement
-                .table()
-                .filter(|table| altered(script, statement, table))
-                .map(|table| {
-                    let message = format!(
-                        "{} of {table}, which this transaction has altered",
-                        verb.to_uppercase()
-                    );
-                    (BACKFILL_UNDER_LOCK, message)
-                }),
-        );
     }
     if verb == "set"
         && script.transactional()
@@ -99,7 +126,68 @@ fn broken(script: &Script, statement: &Statement) -> Vec<(RuleInfo, String)> {
             format!("SET {} without LOCAL", statement.word(1)),
         ));
     }
+    if script.transactional() && matches!(verb, "reset" | "discard") && statement.word(1) != "role" {
+        broken.push((
+            SET_WITHOUT_LOCAL,
+            format!("{} {}", verb.to_uppercase(), statement.word(1).to_uppercase()),
+        ));
+    }
+    if script.transactional() && verb != "create" && sets_for_good(statement) {
+        broken.push((SET_WITHOUT_LOCAL, "set_config that is not local".to_owned()));
+    }
     broken
+}
+
+/// Whether it keeps nobody from reading and writing.
+fn is_quiet(statement: &Statement) -> bool {
+    [
+        ["in", "access", "share"].as_slice(),
+        &["in", "row", "share"],
+        &["in", "row", "exclusive"],
+    ]
+    .iter()
+    .any(|mode| statement.has(mode))
+}
+
+/// What a role may do that it could not before.
+fn power(statement: &Statement) -> Option<String> {
+    let kind = statement.kind();
+    match statement.verb() {
+        "alter" | "create" if matches!(kind, "role" | "user" | "group") => {
+            let powers = ["superuser", "bypassrls", "createrole", "createdb", "replication"];
+            let power = powers.iter().find(|power| statement.has(&[power]))?;
+            Some(format!("a role gets {}", power.to_uppercase()))
+        }
+        // Privileges are on something; a role is given as it is.
+        "grant" if !statement.has(&["on"]) => {
+            let to = statement.find(&["to"])?;
+            let grantees = statement.words.iter().skip(to + 1);
+            let others = grantees
+                .map(|word| word.text.as_str())
+                .take_while(|word| !matches!(*word, "with" | "granted" | ";"))
+                .any(|word| !matches!(word, "," | "current_user" | "session_user" | "current_role"));
+            others.then(|| format!("{} is granted to a role", statement.word(1)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether it calls `set_config` with anything but `true` at the end.
+fn sets_for_good(statement: &Statement) -> bool {
+    (0..statement.words.len())
+        .filter(|index| statement.word(*index) == "set_config" && statement.word(*index + 1) == "(")
+        .any(|index| {
+            let mut depth = 0_usize;
+            let close = (index + 1..statement.words.len()).find(|at| {
+                match statement.word(*at) {
+                    "(" => depth += 1,
+                    ")" => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                depth == 0
+            });
+            close.is_none_or(|close| statement.word(close - 1) != "true")
+        })
 }
 
 /// REFRESH MATERIALIZED VIEW CONCURRENTLY alone may run in a transaction.
@@ -112,14 +200,20 @@ fn concurrently(statement: &Statement) -> bool {
 }
 
 fn new_targets(script: &Script, statement: &Statement) -> bool {
-    let mut names = statement
-        .words
-        .iter()
-        .skip(1)
-        .map(|word| word.text.as_str())
-        .filter(|word| !matches!(*word, "table" | "only" | "," | ";" | "public" | "."))
-        .take_while(|word| !matches!(*word, "restart" | "continue" | "cascade" | "restrict"));
-    names.all(|name| script.makes_before(statement.range.start, name))
+    let mut index = 1 + usize::from(statement.word(1) == "table");
+    loop {
+        index += usize::from(statement.word(index) == "only");
+        let (Some(table), behind) = statement.name_at(index) else {
+            return false;
+        };
+        if !script.makes_table_before(statement.range.start, &table) {
+            return false;
+        }
+        if statement.word(behind) != "," {
+            return true;
+        }
+        index = behind + 1;
+    }
 }
 
 /// Whether an ALTER TABLE that shuts everybody out stands before the statement.
@@ -127,7 +221,8 @@ fn altered(script: &Script, statement: &Statement, table: &str) -> bool {
     script
         .statements()
         .iter()
-        .take_while(|earlier| earlier.range.end <= statement.range.start)
+        .chain(script.inner_statements())
+        .filter(|earlier| earlier.range.end <= statement.range.start)
         .any(|earlier| {
             earlier.verb() == "alter"
                 && earlier.kind() == "table"

@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
+use squawk_lexer::{TokenKind, tokenize};
 use squawk_syntax::ast::AstNode as _;
 use squawk_syntax::{Parse, SourceFile, SyntaxKind, SyntaxNode};
+
+use crate::bodies::Bodies;
 
 /// Which way the script leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub struct Script {
     parse: Parse<SourceFile>,
     statements: Vec<Statement>,
     comments: Vec<(Range<usize>, String)>,
+    bodies: Option<Bodies>,
+    /// Statements and comments of the bodies.
+    inner: Vec<Statement>,
+    inner_comments: Vec<(Range<usize>, String)>,
     line_starts: Vec<usize>,
 }
 
@@ -48,15 +55,22 @@ impl Script {
     pub fn new(path: impl Into<String>, text: impl Into<String>, side: Side, transactional: bool) -> Self {
         let text = text.into();
         let parse = SourceFile::parse(&text);
-        let statements = parse
-            .tree()
-            .stmts()
-            .filter_map(|statement| Statement::new(statement.syntax()))
-            .collect();
-        let comments = tokens(&parse.syntax_node())
-            .filter(|(kind, ..)| *kind == SyntaxKind::COMMENT)
-            .map(|(_, range, text)| (range, text))
-            .collect();
+        let statements = statements_of(&parse);
+        let comments = comments_of(&parse);
+        let bodies = Bodies::open(&text, &statements);
+        let (mut inner, mut inner_comments) = (Vec::new(), Vec::new());
+        if let Some(bodies) = &bodies {
+            let parse = SourceFile::parse(&bodies.text);
+            inner = statements_of(&parse);
+            inner.retain(|one| {
+                statements
+                    .iter()
+                    .all(|outer| outer.range.start != one.range.start)
+            });
+            inner.extend(bodies.expressions.iter().cloned());
+            inner.sort_by_key(|one| one.range.start);
+            inner_comments = comments_of(&parse);
+        }
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(index, _)| index + 1))
             .collect();
@@ -68,6 +82,9 @@ impl Script {
             parse,
             statements,
             comments,
+            bodies,
+            inner,
+            inner_comments,
             line_starts,
         }
     }
@@ -124,10 +141,26 @@ impl Script {
         &self.statements
     }
 
+    /// The statement at a byte: the one inside of a body before the one that has the body.
     pub(crate) fn statement_at(&self, offset: usize) -> Option<&Statement> {
-        self.statements
+        self.inner
             .iter()
+            .chain(&self.statements)
             .find(|statement| statement.range.start <= offset && offset < statement.range.end)
+    }
+
+    /// The statements inside of bodies that this file runs.
+    pub(crate) fn inner_statements(&self) -> &[Statement] {
+        &self.inner
+    }
+
+    /// The comments inside of these bodies.
+    pub(crate) fn inner_comments(&self) -> &[(Range<usize>, String)] {
+        &self.inner_comments
+    }
+
+    pub(crate) fn bodies(&self) -> Option<&Bodies> {
+        self.bodies.as_ref()
     }
 
     /// Comments outside and inside of statements, as written.
@@ -135,17 +168,92 @@ impl Script {
         &self.comments
     }
 
-    /// Whether a statement before this byte makes the object: nobody can be waiting for it, and nobody knows it yet.
-    pub(crate) fn makes_before(&self, offset: usize, name: &str) -> bool {
-        self.statements
+    /// Whether a statement before this byte makes the object, and none drops it again: nobody can be waiting for it, and nobody knows
+    /// it yet. What a body makes does not count: whether it does is known when it runs.
+    pub(crate) fn makes_before(&self, offset: usize, kind: &str, name: &Name<'_>) -> bool {
+        let elsewhere = |one: &Statement| one.verb() == "set" && one.has(&["search_path"]);
+        if name.schema.is_none() && (self.statements.iter().chain(&self.inner).any(elsewhere)) {
+            return false;
+        }
+        let mut made = false;
+        for statement in self
+            .statements
             .iter()
             .take_while(|statement| statement.range.end <= offset)
-            .any(|statement| {
-                statement.verb() == "create"
-                    && !statement.has(&["if", "not", "exists"])
-                    && statement.names().first().is_some_and(|made| *made == name)
-            })
+            .filter(|statement| statement.kind() == kind)
+        {
+            match statement.verb() {
+                "create" if !statement.may_find_one() => {
+                    made |= statement.made().is_some_and(|other| name.means(&other));
+                }
+                "drop" => made &= !statement.qualified_names().iter().any(|other| name.means(other)),
+                _ => {}
+            }
+        }
+        made
     }
+}
+
+impl Script {
+    /// The same for what holds rows.
+    pub(crate) fn makes_table_before(&self, offset: usize, name: &Name<'_>) -> bool {
+        self.makes_before(offset, "table", name) || self.makes_before(offset, "view", name)
+    }
+}
+
+/// Name of an object, and the schema that it is said to be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Name<'a> {
+    pub(crate) schema: Option<&'a str>,
+    pub(crate) name: &'a str,
+}
+
+impl Name<'_> {
+    /// Whether this name means that object. Temporary tables come before all others, and `public` is what stands in the path.
+    fn means(&self, made: &Name<'_>) -> bool {
+        self.name == made.name
+            && match (self.schema, made.schema) {
+                (None, Some("pg_temp")) => true,
+                (one, other) => one.unwrap_or("public") == other.unwrap_or("public"),
+            }
+    }
+}
+
+/// The statements of a file.
+pub(crate) fn statements_of(parse: &Parse<SourceFile>) -> Vec<Statement> {
+    parse
+        .tree()
+        .stmts()
+        .filter_map(|statement| Statement::new(statement.syntax()))
+        .collect()
+}
+
+/// The comments of a file, as written.
+pub(crate) fn comments_of(parse: &Parse<SourceFile>) -> Vec<(Range<usize>, String)> {
+    tokens(&parse.syntax_node())
+        .filter(|(kind, ..)| *kind == SyntaxKind::COMMENT)
+        .map(|(_, range, text)| (range, text))
+        .collect()
+}
+
+/// The words of a piece of a file that begins at this byte.
+pub(crate) fn words(text: &str, at: usize) -> Vec<Word> {
+    let mut start = 0;
+    let mut words = Vec::new();
+    for token in tokenize(text) {
+        let end = start + token.len as usize;
+        if !matches!(
+            token.kind,
+            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. }
+        ) {
+            words.push(Word {
+                text: normal(text.get(start..end).unwrap_or_default()),
+                range: at + start..at + end,
+            });
+        }
+        start = end;
+    }
+    words
 }
 
 /// Words that may stand between CREATE and what is made.
@@ -211,17 +319,18 @@ impl Statement {
 
     /// The names that it makes, alters or drops, without their schema.
     pub(crate) fn names(&self) -> Vec<&str> {
+        self.qualified_names().iter().map(|name| name.name).collect()
+    }
+
+    /// The names that it makes, alters or drops.
+    pub(crate) fn qualified_names(&self) -> Vec<Name<'_>> {
         let mut names = Vec::new();
         let mut index = self.name_index();
         loop {
-            while self.word(index + 1) == "." {
-                index += 2;
-            }
-            if index >= self.words.len() {
-                return names;
-            }
-            names.push(self.word(index));
-            index += 1;
+            let (name, behind) = self.name_at(index);
+            let Some(name) = name else { return names };
+            names.push(name);
+            index = behind;
             // Arguments of a function.
             if self.verb() == "drop" && self.word(index) == "(" {
                 while index < self.words.len() && self.word(index) != ")" {
@@ -236,10 +345,85 @@ impl Statement {
         }
     }
 
+    /// The name at a word, and the index behind it.
+    pub(crate) fn name_at(&self, mut index: usize) -> (Option<Name<'_>>, usize) {
+        let mut schema = None;
+        while self.word(index + 1) == "." {
+            schema = Some(self.word(index));
+            index += 2;
+        }
+        let name = self.words.get(index).map(|word| Name {
+            schema,
+            name: word.text.as_str(),
+        });
+        (name, index + 1)
+    }
+
+    /// What it makes; of what is temporary the schema is `pg_temp`.
+    fn made(&self) -> Option<Name<'_>> {
+        let made = self.qualified_names().first().copied()?;
+        let temporary = self
+            .words
+            .iter()
+            .take(self.kind_index())
+            .any(|word| matches!(word.text.as_str(), "temp" | "temporary"));
+        Some(Name {
+            schema: if temporary { Some("pg_temp") } else { made.schema },
+            ..made
+        })
+    }
+
+    /// The arguments of a function, each in its words.
+    pub(crate) fn arguments(&self) -> Vec<Vec<&str>> {
+        let (_, behind) = self.name_at(self.name_index());
+        let mut arguments = vec![Vec::new()];
+        let mut depth = 0_usize;
+        for word in self.words.iter().skip(behind) {
+            match word.text.as_str() {
+                "(" => {
+                    depth += 1;
+                    if depth == 1 {
+                        continue;
+                    }
+                }
+                ")" => {
+                    depth = depth.saturating_sub(1);
+                }
+                _ => {}
+            }
+            match word.text.as_str() {
+                _ if depth == 0 => break,
+                "," if depth == 1 => arguments.push(Vec::new()),
+                word => {
+                    if let Some(last) = arguments.last_mut() {
+                        last.push(word);
+                    }
+                }
+            }
+        }
+        arguments.retain(|argument: &Vec<&str>| !argument.is_empty());
+        arguments
+    }
+
+    /// Whether it leaves or replaces what is there under the name.
+    fn may_find_one(&self) -> bool {
+        self.has(&["if", "not", "exists"])
+            || self
+                .words
+                .iter()
+                .take(self.kind_index())
+                .any(|word| word.text == "replace")
+    }
+
     /// The table that it is about: its own name, or what stands behind ON.
     pub(crate) fn table(&self) -> Option<&str> {
+        self.qualified_table().map(|table| table.name)
+    }
+
+    /// The same, with the schema.
+    pub(crate) fn qualified_table(&self) -> Option<Name<'_>> {
         let behind = match (self.verb(), self.kind()) {
-            ("create" | "alter" | "drop", "table") => return self.names().first().copied(),
+            ("create" | "alter" | "drop", "table") => return self.qualified_names().first().copied(),
             ("create" | "alter" | "drop", "index" | "policy" | "trigger") => "on",
             ("update", _) => "update",
             ("delete", _) => "from",
@@ -250,10 +434,46 @@ impl Statement {
         while self.word(index) == "only" {
             index += 1;
         }
-        while self.word(index + 1) == "." {
-            index += 2;
+        self.name_at(index).0
+    }
+
+    /// The UPDATEs and DELETEs in it, those of a WITH among them: the verb, the table, and whether WHERE chooses among the rows.
+    pub(crate) fn writes(&self) -> Vec<(&str, Option<Name<'_>>, bool)> {
+        let mut writes = Vec::new();
+        for (index, word) in self.words.iter().enumerate() {
+            let before = index.checked_sub(1).map_or("", |index| self.word(index));
+            let begins = matches!(
+                before,
+                "" | "(" | ")" | "analyze" | "verbose" | "explain" | "select"
+            );
+            let mut target = match word.text.as_str() {
+                "update" if begins => index + 1,
+                "delete" if begins && self.word(index + 1) == "from" => index + 2,
+                _ => continue,
+            };
+            while self.word(target) == "only" {
+                target += 1;
+            }
+            let mut depth = 0_usize;
+            let mut chooses = false;
+            for (at, word) in self.words.iter().enumerate().skip(target) {
+                match word.text.as_str() {
+                    "(" => depth += 1,
+                    ")" if depth == 0 => break,
+                    ")" => depth -= 1,
+                    ";" => break,
+                    "where" if depth == 0 => {
+                        let always = matches!(self.word(at + 1), "true")
+                            && matches!(self.word(at + 2), "" | ";" | ")" | "returning");
+                        chooses = !always;
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+            writes.push((word.text.as_str(), self.name_at(target).0, chooses));
         }
-        self.words.get(index).map(|word| word.text.as_str())
+        writes
     }
 
     /// Whether these words stand in it, one behind the other.

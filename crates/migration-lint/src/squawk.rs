@@ -18,8 +18,19 @@ pub(crate) fn findings(script: &Script) -> Vec<Finding> {
         pg_version: OLDEST_SERVER.parse::<Version>().unwrap_or_default(),
         assume_in_transaction: script.transactional(),
     };
-    let text = deaf(script);
+    let text = deaf(script.text(), script.comments());
     let mut violations = linter.lint(&SourceFile::parse(&text), &text);
+    if let Some(bodies) = script.bodies() {
+        let text = deaf(&bodies.text, script.inner_comments());
+        for more in linter.lint(&SourceFile::parse(&text), &text) {
+            let known = violations
+                .iter()
+                .any(|one| one.code == more.code && one.text_range.start() == more.text_range.start());
+            if !known {
+                violations.push(more);
+            }
+        }
+    }
     // A foreign, primary or unique key breaks the rule about any constraint too; the one that names it says more.
     let keys: Vec<_> = violations
         .iter()
@@ -73,13 +84,52 @@ fn finding(script: &Script, violation: Violation) -> Option<Finding> {
 
 /// Whether everything that the statement is about was made before it in the same script.
 fn is_new(script: &Script, statement: &Statement) -> bool {
-    let made = |name: &str| script.makes_before(statement.range.start, name);
-    let drops_tables = statement.verb() == "drop" && statement.kind() == "table";
-    if !drops_tables && statement.table().is_some_and(made) {
+    let start = statement.range.start;
+    let (verb, kind) = (statement.verb(), statement.kind());
+    let drops_tables = verb == "drop" && kind == "table";
+    if !drops_tables
+        && statement
+            .qualified_table()
+            .is_some_and(|table| script.makes_table_before(start, &table))
+    {
         return true;
     }
-    let names = statement.names();
-    statement.verb() != "create" && !names.is_empty() && names.iter().all(|name| made(name))
+    // These have their names in a table, which is not new.
+    if verb == "create" || matches!(kind, "trigger" | "policy" | "rule") {
+        return false;
+    }
+    if matches!(kind, "function" | "procedure" | "aggregate" | "routine") {
+        return made_with_these_arguments(script, statement);
+    }
+    let names = statement.qualified_names();
+    !names.is_empty() && names.iter().all(|name| script.makes_before(start, kind, name))
+}
+
+/// Of a function with the same arguments: others of its name may have been there.
+fn made_with_these_arguments(script: &Script, statement: &Statement) -> bool {
+    let names = statement.qualified_names();
+    let [name] = names.as_slice() else { return false };
+    if !script.makes_before(statement.range.start, statement.kind(), name) {
+        return false;
+    }
+    let wanted = statement.arguments();
+    script
+        .statements()
+        .iter()
+        .take_while(|earlier| earlier.range.end <= statement.range.start)
+        .filter(|earlier| {
+            earlier.verb() == "create"
+                && earlier.kind() == statement.kind()
+                && earlier.names().first() == Some(&name.name)
+        })
+        .any(|made| {
+            let made = made.arguments();
+            wanted.is_empty() && statement.has(&["("]) == made.is_empty()
+                || made.len() == wanted.len()
+                    && made.iter().zip(&wanted).all(|(made, wanted)| {
+                        wanted.iter().all(|word| made.iter().any(|other| other == word))
+                    })
+        })
 }
 
 fn is_harmless(script: &Script, statement: &Statement, violation: &Violation) -> bool {
@@ -123,9 +173,9 @@ fn is_harmless(script: &Script, statement: &Statement, violation: &Violation) ->
 }
 
 /// The text with squawk's own comments made meaningless, byte for byte at the same place.
-fn deaf(script: &Script) -> String {
-    let mut text = script.text().to_owned();
-    for (range, comment) in script.comments() {
+fn deaf(text: &str, comments: &[(Range<usize>, String)]) -> String {
+    let mut text = text.to_owned();
+    for (range, comment) in comments {
         if comment.contains("squawk-") {
             text.replace_range(range.clone(), &comment.replace("squawk-", "SQUAWK-"));
         }

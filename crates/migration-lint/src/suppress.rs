@@ -23,7 +23,13 @@ pub(crate) fn apply(
     catalogue_rules: &[RuleInfo],
 ) {
     let mut wrong = Vec::new();
-    for (range, comment) in script.comments() {
+    let inner = script.inner_comments().iter().map(|comment| (comment, true));
+    for ((range, comment), inner) in script
+        .comments()
+        .iter()
+        .map(|comment| (comment, false))
+        .chain(inner)
+    {
         let Some(text) = directive(comment) else {
             continue;
         };
@@ -37,14 +43,14 @@ pub(crate) fn apply(
                 continue;
             }
         };
-        if allow.reason.is_empty() {
+        if !says_something(allow.reason) {
             complain(
                 &ALLOW_WITHOUT_REASON,
                 format!("no reason for allowing {}", allow.rules.join(", ")),
             );
             continue;
         }
-        let Some(statement) = below(script, range) else {
+        let Some(statement) = below(script, range, inner) else {
             complain(&ALLOW_MISPLACED, "no statement begins right below".to_owned());
             continue;
         };
@@ -107,11 +113,25 @@ fn parse(text: &str) -> Result<Allow<'_>, String> {
     })
 }
 
-/// The statement that begins below the comment, with no blank line and nothing but comments between.
-fn below(script: &Script, comment: &Range<usize>) -> Option<Range<usize>> {
-    let inside = script.statement_at(comment.start);
-    let statement = script
-        .statements()
+/// Whether there are three words at least.
+fn says_something(reason: &str) -> bool {
+    let words = reason
+        .split_whitespace()
+        .filter(|word| word.chars().any(char::is_alphabetic));
+    words.count() >= 3
+}
+
+/// The statement that begins below the comment, with no blank line and nothing but comments between. In a body it is one of the body.
+fn below(script: &Script, comment: &Range<usize>, inner: bool) -> Option<Range<usize>> {
+    let statements = if inner {
+        script.inner_statements()
+    } else {
+        script.statements()
+    };
+    let inside = statements
+        .iter()
+        .any(|statement| statement.range.start <= comment.start && comment.start < statement.range.end);
+    let statement = statements
         .iter()
         .find(|statement| statement.range.start >= comment.end)?;
     let between = script.text().get(comment.end..statement.range.start)?;
@@ -121,5 +141,5 @@ fn below(script: &Script, comment: &Range<usize>) -> Option<Range<usize>> {
         && pieces
             .get(1..pieces.len() - 1)
             .is_some_and(|lines| lines.iter().any(|line| line.trim().is_empty()));
-    (inside.is_none() && pieces.len() > 1 && !blank).then(|| statement.range.clone())
+    (!inside && pieces.len() > 1 && !blank).then(|| statement.range.clone())
 }

@@ -17,6 +17,18 @@ impl Program {
     pub fn open(settings: Vec<String>) -> Result<Self, Failure> {
         Ok(Self(command_line::Program::open(NAME, settings)?))
     }
+
+    /// The same for a command that runs until it is told to stop, and logs meanwhile.
+    pub fn open_service(settings: Vec<String>) -> Result<Self, Failure> {
+        Ok(Self(command_line::Program::open_service(NAME, settings)?))
+    }
+}
+
+impl Program {
+    /// The configuration, to be changed by what the command line says.
+    pub fn config_mut(&mut self) -> &mut app_config::Config {
+        &mut self.0.config
+    }
 }
 
 impl Deref for Program {

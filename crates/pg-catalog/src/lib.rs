@@ -18,10 +18,12 @@ pub use model::grant::{DefaultPrivileges, DefaultPrivilegesKey, Grants, Privileg
 pub use model::name::{NotAName, QualifiedName, quote_ident, quote_literal};
 pub use model::object::ObjectId;
 pub use model::sequence::{Sequence, SequenceOptions};
-pub use model::table::{Column, Constraint, ConstraintKind, Identity, Index, Policy, Table, Trigger};
+pub use model::table::{
+    Column, Constraint, ConstraintKind, Identity, Index, OfParent, Policy, Table, Trigger,
+};
 pub use model::types::{Type, TypeDefinition};
 pub use model::view::View;
-pub use model::{Catalog, Extension, OWNER, OtherObject, PUBLIC, Schema};
+pub use model::{Catalog, Extension, Member, OWNER, OtherObject, PUBLIC, Schema};
 pub use order::Dependencies;
 pub use read::Options;
 pub use write::{

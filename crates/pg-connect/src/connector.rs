@@ -128,6 +128,20 @@ impl Connector {
         Err(ConnectError::new(&self.address, cause))
     }
 
+    /// As [`Self::connect`], the connection driven on the current runtime until the client is dropped.
+    ///
+    /// # Errors
+    /// See [`Cause`].
+    pub async fn client(&self) -> Result<Client, ConnectError> {
+        let Connected { client, driver, .. } = self.connect().await?;
+        tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a database connection ended");
+            }
+        });
+        Ok(client)
+    }
+
     /// The addresses to try; one `None` for a Unix socket.
     async fn targets(&self) -> Result<Vec<Option<IpAddr>>, Cause> {
         if self.address.is_unix_socket() {

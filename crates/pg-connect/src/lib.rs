@@ -25,9 +25,11 @@ mod error;
 mod files;
 mod handshake;
 mod names;
+mod statement_error;
 mod verifier;
 
 pub use certificate::CertificateProblem;
 pub use connector::{ConnectOptions, Connected, Connector, Driver, TlsStream};
 pub use error::{Cause, ConnectError, FileProblem};
 pub use handshake::{Protection, TlsVersion, Verified};
+pub use statement_error::{connection_lost, describe};

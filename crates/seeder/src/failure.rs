@@ -2,7 +2,7 @@
 
 use command_line::{NO_DATABASE, ProgramError};
 use db_core::SystemError;
-use db_core::migrate::MigrateError;
+use db_migrate::MigrateError;
 
 const OUT_OF_SYNC: u8 = 1;
 const FAILED: u8 = 9;

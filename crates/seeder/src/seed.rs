@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use command_line::{Program, ProgramError, block_on};
-use db_core::migrate::Migrator;
 use db_core::rbac::seed::{self, Change};
 use db_core::{Owner, SystemError};
+use db_migrate::Migrator;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ async fn changes(owner: &Owner, cli: &Cli) -> Result<Vec<Change>, Failure> {
         .await
         .map_err(ProgramError::from)?;
     // Of another version's schema this one's catalogue would make a mess.
-    Migrator::new(owner, Duration::ZERO)
+    Migrator::new(owner.connector(), Duration::ZERO)
         .status()
         .await?
         .require_current()?;

@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 pub use crate::metrics::{MetricsHandle, SECONDS_BUCKETS};
-pub use crate::traces::{continue_trace, trace_id};
+pub use crate::traces::{continue_trace, link_trace, trace_id, traceparent};
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]

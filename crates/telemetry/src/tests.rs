@@ -9,7 +9,7 @@ use tracing::subscriber::with_default;
 use tracing::{debug, info, info_span};
 
 use crate::metrics::{MetricsHandle, SECONDS_BUCKETS, recorder};
-use crate::{continue_trace, subscriber, trace_id};
+use crate::{continue_trace, link_trace, subscriber, trace_id, traceparent};
 
 /// What the log wrote.
 #[derive(Clone, Default)]
@@ -127,6 +127,33 @@ fn a_caller_s_trace_is_continued() {
         assert_eq!(trace_id(&span).as_deref(), Some(TRACE));
         let inner = span.in_scope(|| info_span!("inner"));
         assert_eq!(trace_id(&inner).as_deref(), Some(TRACE));
+    });
+}
+
+#[test]
+fn what_a_request_causes_is_linked_to_it() {
+    log(&traced(), || {
+        let request = info_span!("request");
+        assert!(continue_trace(
+            &request,
+            &format!("00-{TRACE}-b7ad6b7169203331-01")
+        ));
+        let parent = traceparent(&request).unwrap();
+        assert!(
+            parent.starts_with(&format!("00-{TRACE}-")) && parent.ends_with("-01"),
+            "{parent}"
+        );
+        assert_eq!(parent.len(), 55);
+        // A trace of its own, with a link.
+        let job = info_span!("job");
+        assert!(link_trace(&job, &parent));
+        assert_ne!(trace_id(&job).as_deref(), Some(TRACE));
+        assert!(!link_trace(&info_span!("job"), "nonsense"));
+    });
+    log(&config(), || {
+        let span = info_span!("request");
+        assert_eq!(traceparent(&span), None, "traces are off");
+        assert!(!link_trace(&span, &format!("00-{TRACE}-b7ad6b7169203331-01")));
     });
 }
 

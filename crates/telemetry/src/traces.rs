@@ -106,6 +106,31 @@ pub fn continue_trace(span: &Span, traceparent: &str) -> bool {
     parent.span().span_context().is_valid() && span.set_parent(parent).is_ok()
 }
 
+/// Links `span` to the span that `traceparent` names: what caused it, though it is no part of it, such as the request behind a job.
+///
+/// Returns whether it did: not where the value is malformed, nor where traces are off.
+pub fn link_trace(span: &Span, traceparent: &str) -> bool {
+    let cause = TraceContextPropagator::new().extract_with_context(&Context::new(), &Header(traceparent));
+    let cause = cause.span().span_context().clone();
+    let valid = cause.is_valid();
+    span.add_link(cause);
+    valid && trace_id(span).is_some()
+}
+
+/// The `traceparent` that names `span`, for whoever goes on with its work; `None` where traces are off.
+pub fn traceparent(span: &Span) -> Option<String> {
+    let context = span.context();
+    let id = context.span().span_context().clone();
+    id.is_valid().then(|| {
+        format!(
+            "00-{}-{}-{:02x}",
+            id.trace_id(),
+            id.span_id(),
+            id.trace_flags().to_u8()
+        )
+    })
+}
+
 /// The id of the trace that `span` belongs to, 32 hexadecimal digits; `None` where traces are off.
 pub fn trace_id(span: &Span) -> Option<String> {
     let context = span.context();

@@ -85,6 +85,8 @@ impl TestDatabase {
         let mut config = Config::default();
         config.database.address = Some(self.address());
         config.database.pool_size = 4;
+        // Tests that want jobs to be run say so.
+        config.jobs.worker = false;
         config.security.encryption_key = Some(SecretString::from(KEY));
         config
     }

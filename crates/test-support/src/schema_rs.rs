@@ -4,5 +4,5 @@ use tokio_postgres::Client;
 
 /// The text of `schema.rs` for the database that the client is connected to.
 pub async fn schema_rs(client: &Client) -> String {
-    db_core::migrate::schema_rs(client).await.unwrap()
+    db_migrate::schema_rs(client).await.unwrap()
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use app_config::{DatabaseAddress, Ssl, SslMode};
-use db_core::migrate::{MIGRATIONS, Migrator};
 use db_core::setup::{self, FirstDomain, KeySource, SetupRequest};
 use db_core::{Clock, Owner};
+use db_migrate::{MIGRATIONS, Migrator};
 use local_postgres::{Durability, LocalPostgres, Options};
 use pg_connect::ConnectOptions;
 use secrecy::SecretString;
@@ -135,7 +135,7 @@ pub fn build_template(address: &ServerAddress) -> anyhow::Result<()> {
 
             let owner = Owner::new(&address.database(TEMPLATE), ConnectOptions::default())?;
             anyhow::ensure!(!MIGRATIONS.is_empty(), "the binary carries no migrations");
-            Migrator::new(&owner, std::time::Duration::from_secs(60))
+            Migrator::new(owner.connector(), std::time::Duration::from_secs(60))
                 .run()
                 .await?;
             let keys = KeySource::new(Some(SecretString::from(KEY)), &std::env::temp_dir());

@@ -219,6 +219,9 @@ impl World {
             "project_assignment_id",
             "other_user_id",
             "spare_domain_id",
+            "job_id",
+            "dead_job_id",
+            "batch_id",
         ];
         let mut ids: BTreeMap<&'static str, Uuid> =
             NAMES.iter().map(|name| (*name, Clock::System.uuid())).collect();
@@ -262,6 +265,14 @@ impl World {
                 VALUES ({domain_id}, {tag_id}, {project_id}, 'Red', 'red', '#ff0000');
             INSERT INTO card_tags (domain_id, project_id, card_id, tag_id)
                 VALUES ({domain_id}, {project_id}, {other_card_id}, {tag_id});
+            INSERT INTO queue_job_batches (domain_id, id, name, total, open_until)
+                VALUES ({domain_id}, {batch_id}, 'Batch', 1, now() + interval '1 day');
+            INSERT INTO queue_jobs (domain_id, id, queue, kind, state, run_at, attempt, max_attempts, started_at, finished_at, batch_id, payload, errors)
+                VALUES ({domain_id}, {job_id}, 'fixture', 'fixture', 'scheduled', now() + interval '1 day', 0, 1, NULL, NULL, {batch_id}, '{}', '[]'),
+                       ({domain_id}, {dead_job_id}, 'fixture', 'fixture', 'dead', now(), 1, 1, now(), now(), NULL, '{}', '[{}]');
+            INSERT INTO queue_schedules (domain_id, name, queue, kind, max_attempts, payload, cron, time_zone, missed)
+                VALUES ({domain_id}, 'fixture', 'fixture', 'fixture', 1, '{}', '0 0 1 1 *', 'UTC', 'skip')
+                ON CONFLICT DO NOTHING;
             INSERT INTO roles (domain_id, id, name, name_key) VALUES ({domain_id}, {role_id}, 'R{low}', 'r{low}');
             INSERT INTO user_roles (domain_id, id, user_id, role_domain_id, role_id, organization_id, project_id) VALUES
                 ({domain_id}, {assignment_id}, {user_id}, platform_domain_id(), {viewer}, NULL, NULL),

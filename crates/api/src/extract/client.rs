@@ -73,6 +73,7 @@ impl Client {
         Origin {
             request_id: request_id::current(),
             ip: self.ip,
+            trace: telemetry::traceparent(&tracing::Span::current()),
         }
     }
 }

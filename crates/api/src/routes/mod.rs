@@ -3,15 +3,20 @@
 pub mod activity;
 pub mod api_keys;
 pub mod assignments;
+pub mod backups;
 pub mod boards;
 pub mod cards;
 pub mod columns;
 pub mod domains;
 pub mod health;
+pub mod job_batches;
+pub mod job_schedules;
+pub mod jobs;
 pub mod me;
 pub mod members;
 pub mod organizations;
 pub mod projects;
+pub mod queues;
 pub mod roles;
 pub mod sessions;
 pub mod setup;
@@ -37,7 +42,12 @@ pub fn v1(config: &mut ServiceConfig) {
         .configure(roles::configure)
         .configure(members::configure)
         .configure(assignments::configure)
-        .configure(activity::configure);
+        .configure(activity::configure)
+        .configure(backups::configure)
+        .configure(jobs::configure)
+        .configure(queues::configure)
+        .configure(job_batches::configure)
+        .configure(job_schedules::configure);
 }
 
 /// Everything outside of it.

@@ -190,14 +190,19 @@ pub async fn make(actor: &Actor, path: &str, body: Value) -> String {
 
 impl Server {
     /// Returns when it listens: on a port that the system chose, with two workers.
-    pub fn start(mut config: Config) -> Self {
+    pub fn start(config: Config) -> Self {
+        Self::start_by(config, Clock::System)
+    }
+
+    /// The same with a clock that the test sets.
+    pub fn start_by(mut config: Config, clock: Clock) -> Self {
         log_to_stderr();
         config.server.bind = "127.0.0.1:0".parse().unwrap();
         config.server.workers = 2;
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let state = api::start::app_state(config, Clock::System).await.unwrap();
+                let state = api::start::app_state(config, clock).await.unwrap();
                 let listening = api::server::api(state.clone()).unwrap();
                 let base = format!("http://{}", listening.address);
                 sender.send((base, state, listening.server.handle())).unwrap();
@@ -214,8 +219,13 @@ impl Server {
     }
 }
 
+/// The metrics of all servers of this process: of one, where a test has its process to itself, as with nextest.
+pub fn metrics() -> String {
+    log_to_stderr().as_ref().unwrap().metrics().render()
+}
+
 /// What the server has to say, once for each process: shown when a test fails.
-fn log_to_stderr() {
+fn log_to_stderr() -> &'static Option<telemetry::Guard> {
     static LOG: std::sync::OnceLock<Option<telemetry::Guard>> = std::sync::OnceLock::new();
     LOG.get_or_init(|| {
         let config = app_config::TelemetryConfig {
@@ -225,7 +235,7 @@ fn log_to_stderr() {
             sample_ratio: 0.0,
         };
         telemetry::init("tests", &config).ok()
-    });
+    })
 }
 
 impl Drop for Server {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use test_support::{Actor, KEY, Method, TestDatabase, World};
 
 use crate::app::{Server, TestApp};
+use crate::jobs;
 
 /// How long an answer may take while the database is away: its own limits add up to less, and the machine may be busy.
 const BOUND: Duration = Duration::from_secs(10);
@@ -245,6 +246,21 @@ async fn a_restart_under_load_gives_nothing_but_answers_and_503() {
     let served = statuses.iter().filter(|status| **status != 503).count();
     assert!(served > 100, "{served} of {}", statuses.len());
     outage.fifty_requests("After").await;
+}
+
+/// The worker in the server outlives the outage as the pools of requests do.
+#[tokio::test]
+async fn jobs_go_on_when_the_database_is_back() {
+    let mut outage = Outage::new().await;
+    let postgres = outage.postgres.take().unwrap();
+    std::thread::spawn(|| postgres.stop().unwrap()).join().unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    outage.postgres = Some(start(&outage.directory));
+    let address = DatabaseAddress::from(outage.postgres.as_ref().unwrap().address());
+    let world = world(&address).await;
+    let assignment = jobs::ended_assignment(&world).await;
+    jobs::enqueue_expiry(&world).await;
+    jobs::until(&world, &jobs::gone(assignment)).await;
 }
 
 /// The answer of the time limit comes from outside of any handler, and is a whole answer all the same.

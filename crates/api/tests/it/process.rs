@@ -111,6 +111,26 @@ impl Running {
         Actor::anonymous(&self.base)
     }
 
+    /// Tells it to stop, and waits until it has.
+    pub async fn terminate(&mut self) {
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(told.success());
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(status.success(), "{status}: {}", self.log());
+                return;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(40),
+                "it does not stop: {}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }

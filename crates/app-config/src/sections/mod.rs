@@ -2,6 +2,7 @@
 
 mod backup;
 mod database;
+mod jobs;
 mod paths;
 mod security;
 mod server;
@@ -10,6 +11,7 @@ mod telemetry;
 
 pub use backup::BackupConfig;
 pub use database::{DatabaseConfig, LocalPostgres};
+pub use jobs::JobsConfig;
 pub use paths::PathsConfig;
 pub use security::SecurityConfig;
 pub use server::{CookieSecure, Network, ServerConfig};

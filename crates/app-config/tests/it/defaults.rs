@@ -75,6 +75,7 @@ fn the_defaults() {
         security,
         setup,
         backup,
+        jobs,
         telemetry,
         paths,
     } = Config::default();
@@ -112,6 +113,19 @@ fn the_defaults() {
         (backup.keep_daily, backup.keep_weekly, backup.keep_monthly),
         (7, 5, 12)
     );
+    assert_eq!(
+        (&backup.schedule, &backup.drill_schedule, &backup.prune_schedule),
+        (
+            &Some("30 2 * * *".to_owned()),
+            &Some("30 4 * * 0".to_owned()),
+            &Some("30 5 * * *".to_owned())
+        )
+    );
+    assert_eq!(backup.time_zone, "UTC");
+    assert!(jobs.worker);
+    assert_eq!((jobs.concurrency, jobs.keep_activity_days), (16, 365));
+    assert_eq!(jobs.metrics_bind.to_string(), "127.0.0.1:9465");
+    assert_eq!(jobs.shutdown_grace, Duration::from_secs(20));
     assert_eq!(
         (telemetry.log_filter.as_str(), telemetry.log_format),
         ("info", LogFormat::Text)

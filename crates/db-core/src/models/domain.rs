@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use crate::cached::Cached;
-use crate::error::{Meaning as _, Result};
+use crate::error::{Error, Meaning as _, Result};
 use crate::ids::{ActivityId, AssignmentId, DomainId, PLATFORM_DOMAIN, UserId};
 use crate::models::activity::Activity;
 use crate::page::{Page, PageRequest};
@@ -28,7 +28,7 @@ pub struct Domain {
     pub slug: String,
     /// Name shown to people.
     pub name: String,
-    /// `active` or `suspended`.
+    /// `active`, `suspended`, or `erasing`.
     pub status: String,
     /// Counts changes.
     pub version: i32,
@@ -237,14 +237,22 @@ pub async fn domain_set_status(tx: &WriteTx<'_>, id: DomainId, status: DomainSta
     Ok(after)
 }
 
-/// Locks a domain against other changes. The installation's own is not to be changed.
+/// Locks a domain against other changes. The installation's own is not to be changed, nor one that is being erased.
 pub(super) async fn domain_lock(tx: &WriteTx<'_>, id: DomainId) -> Result<Domain> {
-    domains::table
+    let domain: Domain = domains::table
         .select(Domain::as_select())
         .filter(domains::id.eq(id))
         .filter(domains::id.ne(PLATFORM_DOMAIN))
         .for_no_key_update()
         .first(&mut tx.conn())
         .await
-        .or_not_found("domain")
+        .or_not_found("domain")?;
+    // `plinth-ops domain erase` sets it, and goes on where it was broken off.
+    if domain.status == "erasing" {
+        return Err(Error::conflict(
+            "domain_erasing",
+            format!("the domain {:?} is being erased", domain.slug),
+        ));
+    }
+    Ok(domain)
 }

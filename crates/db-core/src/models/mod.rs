@@ -3,6 +3,7 @@
 
 pub mod activity;
 pub mod api_key;
+pub mod backup_run;
 pub mod board;
 pub mod board_column;
 pub mod card;
@@ -10,9 +11,13 @@ mod card_place;
 mod ceiling;
 pub mod domain;
 pub mod domain_host;
+pub mod job;
+pub mod job_batch;
+pub mod job_schedule;
 pub mod organization;
 pub mod organization_member;
 pub mod project;
+pub mod queue;
 pub mod role;
 pub mod session;
 pub mod tag;

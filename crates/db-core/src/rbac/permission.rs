@@ -57,6 +57,10 @@ permissions! {
     DomainRead = "domain:read", platform, "See all domains.";
     DomainUpdate = "domain:update", platform, "Rename domains and change their host names.";
     DomainSuspend = "domain:suspend", platform, "Suspend and resume domains.";
+    BackupRead = "backup:read", platform, "See backups, and when they were proved.";
+
+    JobRead = "job:read", platform, "See the background jobs of all domains, their queues, batches and schedules.";
+    JobUpdate = "job:update", platform, "Retry, discard and cancel jobs, pause and resume queues and schedules.";
 
     UserCreate = "user:create", domain, "Create accounts.";
     UserRead = "user:read", domain, "See accounts.";

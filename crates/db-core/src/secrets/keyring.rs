@@ -29,9 +29,9 @@ struct Key {
 
 /// Where a value is stored; part of its key.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Place<'a> {
     /// Frozen name of the column, such as `app_credentials.secret`; stays when the column is renamed.
-    pub label: &'static str,
+    pub label: &'a str,
     /// Domain of the row.
     pub domain: DomainId,
     /// Id of the row.
@@ -96,7 +96,7 @@ impl Keyring {
                     bytes: secret.len(),
                 });
             }
-            let id = id.unwrap_or_else(|| fingerprint(secret.as_bytes()).chars().take(8).collect());
+            let id = id.unwrap_or_else(|| Self::usual_id(&fingerprint(secret.as_bytes())));
             if keys.iter().any(|key| key.id == id) {
                 return Err(KeyringError::Duplicate(id));
             }
@@ -126,7 +126,7 @@ impl Keyring {
     ///
     /// # Errors
     /// The id is not in the ring.
-    pub fn derive(&self, key_id: &str, place: Place) -> Result<SecretString, KeyringError> {
+    pub fn derive(&self, key_id: &str, place: Place<'_>) -> Result<SecretString, KeyringError> {
         let key = self
             .keys
             .iter()
@@ -141,12 +141,14 @@ impl Keyring {
         ]))
     }
 
-    /// A password that belongs to this installation, made from the newest key and a purpose.
-    pub fn derive_password(&self, purpose: &str) -> SecretString {
-        self.keys.first().map_or_else(
-            || SecretString::from(""),
-            |key| key.derive(&[b"plinth password", purpose.as_bytes()]),
-        )
+    /// Ids of all keys, newest first.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.id.as_str())
+    }
+
+    /// The id of a key that was given none.
+    pub(crate) fn usual_id(fingerprint: &str) -> String {
+        fingerprint.chars().take(8).collect()
     }
 
     /// Fingerprints of all keys, newest first: 32 hexadecimal digits that tell nothing of the key.

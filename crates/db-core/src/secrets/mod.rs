@@ -1,14 +1,16 @@
-//! Secrets: the keyring, passwords, and the tokens of sessions and API keys.
+//! Secrets: the keyring and what it protects, passwords, and the tokens of sessions and API keys.
 
+pub mod encrypted;
 pub mod keyring;
 pub mod password;
+pub mod rotation;
 pub mod token;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 /// HMAC-SHA256 of length-prefixed parts, so that no two lists of parts give the same input.
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     // An HMAC takes a key of any length, so that this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         return [0; 32];

@@ -20,13 +20,15 @@ use tokio_postgres::error::{Severity, SqlState};
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::db::OpenError;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::login;
-use crate::migrate::{MigrateError, Migrator, connection_lost, describe};
 use crate::owner::{Owner, SystemTx};
 use crate::rbac::{SystemRole, seed};
 use crate::secrets::keyring::{Keyring, KeyringError};
 use crate::secrets::password::{self, NewHash, Passwords};
+use db_migrate::{MigrateError, Migrator};
+use pg_connect::{connection_lost, describe};
 
 /// A domain to make, with its slug and the name people see.
 #[derive(Clone, Debug)]
@@ -170,7 +172,9 @@ pub async fn run(
     if is_initialized(owner).await? {
         return Err(SetupError::AlreadySetUp);
     }
-    Migrator::new(owner, Duration::from_secs(60)).run().await?;
+    Migrator::new(owner.connector(), Duration::from_secs(60))
+        .run()
+        .await?;
     login::shut_door(&owner.connect().await?).await?;
     let mut key_file = None;
     let result = owner
@@ -223,7 +227,9 @@ async fn fill(
         )
         .await?;
     seed::apply(tx).await?;
-    let pepper = secrets::create_pepper(tx, keyring, pepper).await?;
+    let pepper = secrets::create_pepper(tx, keyring, pepper)
+        .await
+        .map_err(refused)?;
     let passwords = Passwords::new(vec![pepper], i32::from(cost), 1);
 
     let generated = request.operator_password.is_none().then(password::generate);
@@ -262,6 +268,16 @@ async fn fill(
         )
         .await?;
     Ok(generated)
+}
+
+/// What the secrets' module fails with, as far as it can here.
+fn refused(error: OpenError) -> SetupError {
+    match error {
+        OpenError::Connect(error) => error.into(),
+        OpenError::Statement(error) => error.into(),
+        OpenError::Keyring(error) => error.into(),
+        error => SetupError::Internal(error.to_string()),
+    }
 }
 
 async fn domain_create(

@@ -7,66 +7,66 @@ use uuid::Uuid;
 use crate::clock::random_bytes;
 use crate::db::OpenError;
 use crate::ids::PLATFORM_DOMAIN;
-use crate::migrate::describe;
 use crate::owner::SystemTx;
+use crate::secrets::encrypted::secret_label;
 use crate::secrets::keyring::{Keyring, PGP_OPTIONS, Place};
 use crate::secrets::password::Pepper;
-use crate::setup::SetupError;
+use pg_connect::describe;
 
 const PEPPER: &str = "password_pepper";
+const LOGIN: &str = "login";
 
-/// The row's generation stands in for its id.
-fn pepper_place(id: i32) -> Place {
-    let row = Uuid::from_u128(u128::from(id.unsigned_abs()));
+/// Where a secret is: its generation stands in for its id.
+fn place(label: &str, id: i32) -> Place<'_> {
     Place {
-        label: "installation_secrets.password_pepper",
+        label,
         domain: PLATFORM_DOMAIN,
-        row,
+        row: Uuid::from_u128(u128::from(id.unsigned_abs())),
     }
 }
 
-/// Stores the first pepper: the given one, or 256 random bits.
-pub(super) async fn create_pepper(
+/// Stores the first generation of a secret, unless there is one.
+async fn create(
     tx: &SystemTx<'_>,
     keyring: &Keyring,
-    given: Option<&SecretString>,
-) -> Result<Pepper, SetupError> {
-    let pepper = Pepper {
-        id: 1,
-        secret: given.cloned().unwrap_or_else(Keyring::generate),
-    };
+    name: &str,
+    secret: &SecretString,
+) -> Result<(), OpenError> {
     let key_id = keyring.newest_id();
-    let key = keyring.derive(key_id, pepper_place(pepper.id))?;
+    let key = keyring.derive(key_id, place(&secret_label(name), 1))?;
     tx.client()
         .execute(
             "INSERT INTO installation_secrets (name, id, key_id, ciphertext)
-             VALUES ($1, $2, $3, pgp_sym_encrypt($4, $5, $6))",
+             VALUES ($1, 1, $2, pgp_sym_encrypt($3, $4, $5)) ON CONFLICT DO NOTHING",
             &[
-                &PEPPER,
-                &pepper.id,
+                &name,
                 &key_id,
-                &pepper.secret.expose_secret(),
+                &secret.expose_secret(),
                 &key.expose_secret(),
                 &PGP_OPTIONS,
             ],
         )
         .await?;
-    Ok(pepper)
+    Ok(())
 }
 
-/// All peppers, newest first.
-pub(crate) async fn load_peppers(tx: &SystemTx<'_>, keyring: &Keyring) -> Result<Vec<Pepper>, OpenError> {
+/// All generations of a secret, newest first.
+async fn load(
+    tx: &SystemTx<'_>,
+    keyring: &Keyring,
+    name: &str,
+) -> Result<Vec<(i32, SecretString)>, OpenError> {
     let rows = tx
         .client()
         .query(
             "SELECT id, key_id, ciphertext FROM installation_secrets WHERE name = $1 ORDER BY id DESC",
-            &[&PEPPER],
+            &[&name],
         )
         .await?;
-    let mut peppers = Vec::with_capacity(rows.len());
+    let mut secrets = Vec::with_capacity(rows.len());
     for row in rows {
         let id: i32 = row.get(0);
-        let key = keyring.derive(row.get(1), pepper_place(id))?;
+        let key = keyring.derive(row.get(1), place(&secret_label(name), id))?;
         let secret: String = tx
             .client()
             .query_one(
@@ -75,12 +75,40 @@ pub(crate) async fn load_peppers(tx: &SystemTx<'_>, keyring: &Keyring) -> Result
             )
             .await?
             .get(0);
-        peppers.push(Pepper {
-            id,
-            secret: SecretString::from(secret),
-        });
+        secrets.push((id, SecretString::from(secret)));
     }
-    Ok(peppers)
+    Ok(secrets)
+}
+
+/// Stores the first pepper: the given one, or 256 random bits.
+pub(super) async fn create_pepper(
+    tx: &SystemTx<'_>,
+    keyring: &Keyring,
+    given: Option<&SecretString>,
+) -> Result<Pepper, OpenError> {
+    let secret = given.cloned().unwrap_or_else(Keyring::generate);
+    create(tx, keyring, PEPPER, &secret).await?;
+    Ok(Pepper { id: 1, secret })
+}
+
+/// All peppers, newest first.
+pub(crate) async fn load_peppers(tx: &SystemTx<'_>, keyring: &Keyring) -> Result<Vec<Pepper>, OpenError> {
+    let peppers = load(tx, keyring, PEPPER).await?;
+    Ok(peppers
+        .into_iter()
+        .map(|(id, secret)| Pepper { id, secret })
+        .collect())
+}
+
+/// The secret that passwords of our own logins are derived from: made when there is none. It is the same under whatever key
+/// it is stored, so that replicas agree on a password while the keys change.
+pub(crate) async fn login_secret(tx: &SystemTx<'_>, keyring: &Keyring) -> Result<SecretString, OpenError> {
+    loop {
+        if let Some((_, secret)) = load(tx, keyring, LOGIN).await?.into_iter().next() {
+            return Ok(secret);
+        }
+        create(tx, keyring, LOGIN, &Keyring::generate()).await?;
+    }
 }
 
 /// Encrypts and decrypts, and checks that a wrong key and a moved ciphertext are refused: some servers decrypt with any

@@ -9,6 +9,7 @@ pub(super) const DEFINER_FUNCTIONS: &[&str] = &[
     "domain_create",
     "enter",
     "enter_for_refusal",
+    "enter_job",
     "verify_api_key",
     "verify_own_password",
 ];

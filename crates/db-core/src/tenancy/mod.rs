@@ -114,7 +114,7 @@ pub enum ReadError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// A catalogue query failed.
-    #[error("cannot read the catalogue: {}", crate::migrate::describe(.0))]
+    #[error("cannot read the catalogue: {}", pg_connect::describe(.0))]
     Query(#[from] tokio_postgres::Error),
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use db_core::migrate::{Desired, MIGRATIONS, desired_difference};
+use db_migrate::{Desired, MIGRATIONS, desired_difference};
 use test_support::TestDatabase;
 
 #[tokio::test]
@@ -10,7 +10,7 @@ async fn the_desired_schema_is_in_step_with_the_migrations() {
     let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema"));
     let desired = Desired::read(directory).unwrap();
     let database = TestDatabase::empty().await;
-    let difference = desired_difference(&database.owner(), &desired, MIGRATIONS)
+    let difference = desired_difference(database.owner().connector(), &desired, MIGRATIONS)
         .await
         .unwrap();
     assert!(
@@ -33,7 +33,7 @@ async fn what_the_server_refuses_is_named_by_file_and_line() {
     )
     .unwrap();
     let desired = Desired::read(directory.path()).unwrap();
-    let error = desired_difference(&database.owner(), &desired, &[])
+    let error = desired_difference(database.owner().connector(), &desired, &[])
         .await
         .unwrap_err()
         .to_string();

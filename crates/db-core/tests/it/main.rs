@@ -3,7 +3,9 @@
 
 mod catalogue;
 mod desired;
+mod jobs;
 mod rls;
+mod rotation;
 mod schema_rs;
 mod secrets;
 mod transactions;

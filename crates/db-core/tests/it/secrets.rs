@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use db_core::models::session::SignIn;
+use db_core::secrets::encrypted::ENCRYPTED;
 use db_core::secrets::keyring::{Keyring, KeyringError};
+use db_core::secrets::rotation::keys_rotate;
 use db_core::setup::{KeyError, KeySource, SetupRequest, run};
 use db_core::{Clock, Db, OpenError, Origin, Owner};
 use local_postgres::{Durability, LocalPostgres, Options};
@@ -63,6 +65,8 @@ async fn a_ciphertext_that_was_moved_does_not_decrypt() {
             .contains("Wrong key or corrupt data")
     );
 }
+
+const NEWER_KEY: &str = "newer-key-0123456789abcdef0123456789abcdef";
 
 /// Everything that a server can be made to write into its log.
 const LOUD: &[(&str, &str)] = &[
@@ -130,6 +134,11 @@ fn log_of_a_server(parameters: &str) -> String {
             };
             assert_eq!(pool.sign_in(&sign_in, &Origin::default()).await.is_ok(), fits);
         }
+        let keyring = Keyring::parse(&SecretString::from(format!("{NEWER_KEY},{KEY}"))).unwrap();
+        let rotated = keys_rotate(&owner, &keyring, &Clock::System, ENCRYPTED, |_| {})
+            .await
+            .unwrap();
+        assert!(rotated.values > 0);
         let socket = format!(
             "host={} port={} user={} dbname={}",
             address.host, address.port, address.user, address.database
@@ -162,7 +171,7 @@ fn log_of_a_server(parameters: &str) -> String {
 fn a_log_of_everything_holds_no_master_key_and_no_password() {
     let log = log_of_a_server("-1");
     assert!(log.contains("PGP_SYM") || log.contains("pgp_sym_encrypt"));
-    for secret in [KEY, PASSWORD, "a wrong password"] {
+    for secret in [KEY, NEWER_KEY, PASSWORD, "a wrong password"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }
@@ -173,7 +182,7 @@ fn with_the_shipped_settings_the_log_holds_no_bound_value() {
     // auto_explain prints what a plan was made with, in spite of the settings: the e-mail address shows that we looked.
     let parameters = log.lines().filter(|line| line.contains("parameters: $1")).count();
     assert_eq!(parameters, 0, "bound values are in the log");
-    for secret in [KEY, PASSWORD, "a wrong password"] {
+    for secret in [KEY, NEWER_KEY, PASSWORD, "a wrong password"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
 }

@@ -1,10 +1,11 @@
 -- Folds deltas into their batches. A sealed batch whose counts then add up is finished, and its completion job enqueued, by the
--- same statement. A batch that somebody is adding jobs to is left for the next time. Returns queues that got a completion job.
+-- same statement. A batch that somebody is adding jobs to is left for the next time. Counts that cannot be (no statement here leads to
+-- them) are cut down to what can: one batch holds up no others. Returns queues that got a completion job.
 WITH due AS MATERIALIZED (
     SELECT DISTINCT d.domain_id, d.batch_id FROM (SELECT domain_id, batch_id FROM queue_job_batch_deltas LIMIT 5000) d
 ), locked AS MATERIALIZED (
     SELECT b.domain_id, b.id FROM queue_job_batches b JOIN due d ON d.domain_id = b.domain_id AND d.batch_id = b.id
-     ORDER BY b.domain_id, b.id FOR UPDATE OF b SKIP LOCKED
+     ORDER BY b.domain_id, b.id FOR NO KEY UPDATE OF b SKIP LOCKED
 ), taken AS (
     DELETE FROM queue_job_batch_deltas d USING locked l WHERE d.domain_id = l.domain_id AND d.batch_id = l.id
     RETURNING d.domain_id, d.batch_id, d.total, d.succeeded, d.failed, d.cancelled
@@ -14,12 +15,14 @@ WITH due AS MATERIALIZED (
       FROM taken GROUP BY domain_id, batch_id
 ), folded AS (
     UPDATE queue_job_batches b
-       SET total = b.total + s.total, succeeded = b.succeeded + s.succeeded, failed = b.failed + s.failed,
-           cancelled = b.cancelled + s.cancelled,
-           finished_at = CASE WHEN b.finished_at IS NOT NULL THEN b.finished_at
-                              WHEN b.sealed_at IS NOT NULL AND b.total + s.total = b.succeeded + s.succeeded
-                                   + b.failed + s.failed + b.cancelled + s.cancelled THEN now() END
-      FROM sums s WHERE b.domain_id = s.domain_id AND b.id = s.batch_id
+       SET total = greatest(b.total + s.total, greatest(b.succeeded + s.succeeded, 0) + greatest(b.failed + s.failed, 0)
+                                               + greatest(b.cancelled + s.cancelled, 0)),
+           succeeded = greatest(b.succeeded + s.succeeded, 0), failed = greatest(b.failed + s.failed, 0),
+           cancelled = greatest(b.cancelled + s.cancelled, 0),
+           finished_at = CASE WHEN b.sealed_at IS NOT NULL
+                               AND b.total + s.total <= greatest(b.succeeded + s.succeeded, 0) + greatest(b.failed + s.failed, 0)
+                                                        + greatest(b.cancelled + s.cancelled, 0) THEN now() END
+      FROM sums s WHERE b.domain_id = s.domain_id AND b.id = s.batch_id AND b.finished_at IS NULL
     RETURNING b.*
 ), completion AS (
     INSERT INTO queue_jobs (domain_id, id, queue, kind, state, priority, turn, max_attempts, payload)

@@ -1,5 +1,6 @@
 -- available -> running, for at most $4 jobs of queue $2 from turn $3 on. The lock on the worker's row keeps a worker that has been
--- fenced from claiming, and whoever fences it from overlooking what it is just claiming.
+-- fenced from claiming, and whoever fences it from overlooking what it is just claiming. (The rows are locked: saying again that they are
+-- available would let PostgreSQL look for them in a whole index.)
 WITH me AS MATERIALIZED (
     SELECT id FROM queue_workers
      WHERE domain_id = platform_domain_id() AND id = $1::uuid AND fenced_at IS NULL FOR KEY SHARE
@@ -14,6 +15,6 @@ WITH me AS MATERIALIZED (
 UPDATE queue_jobs j
    SET state = 'running', attempt = j.attempt + 1, worker_id = $1::uuid, started_at = now(),
        unique_key = CASE WHEN j.unique_while = 'waiting' THEN NULL ELSE j.unique_key END
- WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM picked)) AND j.state = 'available'
+ WHERE j.ctid = ANY (ARRAY(SELECT ctid FROM picked))
 RETURNING j.domain_id, j.id, j.kind, j.attempt, j.max_attempts, j.turn, j.run_at, j.created_at, j.batch_id, j.trace,
           j.payload::text, extract(epoch FROM now() - j.run_at)::float8

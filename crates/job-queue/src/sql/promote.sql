@@ -1,7 +1,8 @@
--- scheduled -> available, for at most $1 jobs whose time has come; each at the end of its domain's part of the line.
+-- scheduled -> available, for at most $1 jobs whose time came at $2 or later; each at the end of its domain's part of the line.
+-- Returns for each queue how many, and the latest of their times.
 WITH due AS MATERIALIZED (
     SELECT j.domain_id, j.id, j.queue, j.priority, j.run_at FROM queue_jobs j
-     WHERE j.state = 'scheduled' AND j.run_at <= now()
+     WHERE j.state = 'scheduled' AND j.run_at <= now() AND j.run_at >= $2::timestamptz
      ORDER BY j.run_at LIMIT $1::int8 FOR UPDATE OF j SKIP LOCKED
 ), flow AS MATERIALIZED (
     SELECT f.domain_id, f.queue, f.priority, coalesce((
@@ -18,6 +19,6 @@ WITH due AS MATERIALIZED (
 ), done AS (
     UPDATE queue_jobs j SET state = 'available', turn = p.turn
       FROM placed p WHERE j.domain_id = p.domain_id AND j.id = p.id
-    RETURNING j.queue
+    RETURNING j.queue, j.run_at
 )
-SELECT queue, count(*) FROM done GROUP BY queue
+SELECT queue, count(*), max(run_at) FROM done GROUP BY queue

@@ -3,7 +3,8 @@
 //! While a transaction is open somewhere for minutes, PostgreSQL must keep what was claimed meanwhile in the index of the line,
 //! and each claim from the line's beginning would walk over it. So most claims begin where the last one did; now and then one
 //! begins at a turn that was being served a second ago, behind which nothing can have been enqueued since, and one at the very
-//! beginning, for jobs whose transactions took longer. What those two cost decides how often they come.
+//! beginning, for jobs whose transactions took longer. What those two cost decides how often they come. When somebody says that jobs have
+//! arrived, one of the first kind comes at once, and takes a few: another domain's job does not wait until there is room for many.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,11 +27,16 @@ const SETTLED_EVERY: Duration = Duration::from_millis(5);
 /// leaves behind.
 const SETTLED_AT_LEAST_EVERY: Duration = Duration::from_millis(20);
 const FULL_EVERY: Duration = Duration::from_millis(200);
-const FULL_AT_LEAST_EVERY: Duration = Duration::from_secs(10);
+/// A look from the beginning can take seconds when a transaction has been open for minutes; it may take a thirtieth of the time.
+const FULL_AT_LEAST_EVERY: Duration = Duration::from_secs(600);
+const FULL_SPARING: u32 = 30;
 /// A look that cost a millisecond more than a claim does is not repeated for so many.
 const SPARING: u32 = 10;
 /// Most in one statement: a job that has just arrived waits for at most one claim before its own.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 64;
+/// How many are taken on the word that some have arrived, even beyond what is claimed ahead.
+const NEWCOMERS: usize = 16;
+const NEWCOMERS_EVERY: Duration = Duration::from_millis(2);
 
 /// Where in the line a claim begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +53,9 @@ pub(super) struct Claimer {
     last_turn: i64,
     next_settled: Instant,
     next_full: Instant,
+    next_newcomers: Instant,
+    /// How many jobs are claimed ahead.
+    ahead: usize,
     /// What claiming one job takes, smoothed.
     each: Duration,
     pace: Pace,
@@ -62,6 +71,8 @@ impl Claimer {
             last_turn: 0,
             next_settled: now,
             next_full: now,
+            next_newcomers: now,
+            ahead: 0,
             each: Duration::from_micros(20),
             pace: Pace {
                 since: now,
@@ -78,17 +89,22 @@ impl Claimer {
         let mut failures = 0;
         loop {
             let queue = Arc::clone(&self.queue);
+            let mut told = true;
             let wait = async {
                 if exhausted {
                     // Whoever asks at the end of the line has not looked at its beginning.
                     let until = self.next_full.saturating_duration_since(Instant::now());
                     let poll = shared.options.poll;
                     let poll = if until.is_zero() { poll } else { until.min(poll) };
-                    let _ = tokio::time::timeout(poll, queue.wake.notified()).await;
+                    told = tokio::time::timeout(poll, queue.wake.notified()).await.is_ok();
                 }
-                while self.wanted() == 0 {
+                while self.wanted() == 0 && !self.newcomers() {
                     // The time limit only helps the pace to be measured.
-                    let _ = tokio::time::timeout(Duration::from_millis(20), queue.room.notified()).await;
+                    tokio::select! {
+                        () = queue.room.notified() => {}
+                        () = queue.wake.notified() => {}
+                        () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                    }
                 }
             };
             tokio::select! {
@@ -96,8 +112,17 @@ impl Claimer {
                 () = shared.stop.cancelled() => return,
                 () = wait => {}
             }
-            let wanted = self.wanted().clamp(1, AT_ONCE);
-            match self.claim(wanted, exhausted).await {
+            let newcomers = self.newcomers();
+            if newcomers || exhausted {
+                self.queue.told.store(false, Ordering::Release);
+            }
+            let most = if newcomers && !exhausted {
+                NEWCOMERS
+            } else {
+                AT_ONCE
+            };
+            let wanted = self.wanted().max(if newcomers { NEWCOMERS } else { 1 }).min(most);
+            match self.claim(wanted, exhausted || newcomers, told).await {
                 Ok(found) => {
                     exhausted = found < wanted;
                     failures = 0;
@@ -118,6 +143,7 @@ impl Claimer {
             .pace
             .ahead(queue.begun.load(Ordering::Relaxed))
             .min(queue.options.prefetch);
+        self.ahead = ahead;
         queue.low.store(ahead / 2, Ordering::Relaxed);
         let waiting = queue.len();
         let running = queue.running.load(Ordering::Relaxed);
@@ -125,13 +151,25 @@ impl Claimer {
         if waiting > ahead / 2 { 0 } else { wanted }
     }
 
-    async fn claim(&mut self, wanted: usize, idle: bool) -> Result<usize, Error> {
+    /// Whether to look for what has arrived, though there may be enough here: where jobs take long, nothing is claimed ahead.
+    fn newcomers(&self) -> bool {
+        self.queue.told.load(Ordering::Acquire)
+            && self.ahead >= NEWCOMERS
+            && self.queue.len() < self.ahead + NEWCOMERS
+            && Instant::now() >= self.next_newcomers
+    }
+
+    async fn claim(&mut self, wanted: usize, settled: bool, told: bool) -> Result<usize, Error> {
         let Some(incarnation) = self.shared.leases.current() else {
             // The heartbeat registers anew.
             tokio::time::sleep(Duration::from_millis(50)).await;
             return Ok(0);
         };
-        let mut from = self.begin_at(idle);
+        let mut from = self.begin_at(settled);
+        // Nobody said that there is something: a look writes nothing.
+        if !told && !self.something_waits(from).await? {
+            return Ok(0);
+        }
         let mut found = self.claim_from(from, wanted, &incarnation).await?;
         if found < wanted && from != From::Beginning && Instant::now() >= self.next_full {
             from = From::Beginning;
@@ -140,14 +178,55 @@ impl Claimer {
         Ok(found)
     }
 
-    fn begin_at(&self, idle: bool) -> From {
+    fn begin_at(&self, settled: bool) -> From {
         let now = Instant::now();
         if now >= self.next_full {
             From::Beginning
-        } else if idle || now >= self.next_settled {
+        } else if settled || now >= self.next_settled {
             From::Settled
         } else {
             From::LastClaim
+        }
+    }
+
+    fn floor(&self, from: From) -> i64 {
+        match from {
+            From::Beginning => 0,
+            From::Settled => self.queue.settled.load(Ordering::Relaxed),
+            From::LastClaim => self.last_turn,
+        }
+    }
+
+    async fn something_waits(&mut self, from: From) -> Result<bool, Error> {
+        let floor = self.floor(from);
+        let begun = Instant::now();
+        let rows = self
+            .line
+            .query(sql::WAITING, &[&&*self.queue.name, &floor])
+            .await?;
+        let some = rows
+            .first()
+            .map(|row| row.try_get(0))
+            .transpose()?
+            .unwrap_or(false);
+        if !some {
+            self.looked(from, begun.elapsed());
+        }
+        Ok(some)
+    }
+
+    /// Puts off the next look of this kind by what this one cost.
+    fn looked(&mut self, from: From, looking: Duration) {
+        let (now, wait) = (Instant::now(), looking * SPARING);
+        match from {
+            From::Beginning => {
+                self.next_full = now + (looking * FULL_SPARING).clamp(FULL_EVERY, FULL_AT_LEAST_EVERY);
+            }
+            From::Settled => {
+                self.next_settled = now + wait.clamp(SETTLED_EVERY, SETTLED_AT_LEAST_EVERY);
+                self.next_newcomers = now + (looking * 2).clamp(NEWCOMERS_EVERY, SETTLED_AT_LEAST_EVERY);
+            }
+            From::LastClaim => {}
         }
     }
 
@@ -157,12 +236,7 @@ impl Claimer {
         wanted: usize,
         incarnation: &Arc<Incarnation>,
     ) -> Result<usize, Error> {
-        let settled = self.queue.settled.load(Ordering::Relaxed);
-        let floor = match from {
-            From::Beginning => 0,
-            From::Settled => settled,
-            From::LastClaim => self.last_turn,
-        };
+        let floor = self.floor(from);
         let limit = i64::try_from(wanted).unwrap_or(i64::MAX);
         let begun = Instant::now();
         let result = self
@@ -180,21 +254,26 @@ impl Claimer {
                 return Err(error);
             }
         };
-        let now = Instant::now();
         let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let looking = took.saturating_sub(self.each * count) * SPARING;
-        match from {
-            From::Beginning => self.next_full = now + looking.clamp(FULL_EVERY, FULL_AT_LEAST_EVERY),
-            From::Settled => self.next_settled = now + looking.clamp(SETTLED_EVERY, SETTLED_AT_LEAST_EVERY),
-            From::LastClaim if count > 0 => self.each = (self.each * 7 + took / count) / 8,
-            From::LastClaim => {}
+        self.looked(from, took.saturating_sub(self.each * count));
+        if from == From::LastClaim && count > 0 {
+            self.each = (self.each * 7 + took / count) / 8;
         }
         let mut jobs = Vec::with_capacity(rows.len());
+        let mut unread = None;
         for row in &rows {
-            jobs.push(self.read(row, incarnation)?);
+            match self.read(row, incarnation) {
+                Ok(job) => jobs.push(job),
+                Err(error) => unread = Some(error),
+            }
+        }
+        if let Some(error) = unread {
+            // The table refuses what cannot be read; should it come all the same, it goes back with the old id.
+            tracing::error!(queue = %self.queue.name, %error, "a claimed job cannot be read");
+            self.shared.leases.register(&self.shared, &mut self.line).await?;
         }
         if let Some(first) = jobs.iter().map(|job| job.turn).min() {
-            self.last_turn = first.max(settled);
+            self.last_turn = first.max(self.queue.settled.load(Ordering::Relaxed));
             self.queue.position.fetch_max(first, Ordering::Relaxed);
         }
         let found = jobs.len();

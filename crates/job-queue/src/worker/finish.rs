@@ -15,10 +15,12 @@ use crate::context::Lease;
 use crate::error::Error;
 use crate::sql;
 
-/// Most in one statement.
-const AT_ONCE: usize = 500;
+/// Most in one statement: while it runs, it has one of the server's cores.
+const AT_ONCE: usize = 200;
 /// How long a completion waits for company while the worker is busy.
 const COMPANY: Duration = Duration::from_millis(2);
+/// Somebody holds the row of a job that has ended: its result is put aside for so long, so that it does not hold up the others.
+const PUT_ASIDE: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 #[derive(Clone, Debug)]
@@ -64,13 +66,50 @@ pub(super) struct Finish {
     pub(super) lease: Lease,
     pub(super) incarnation: Arc<Incarnation>,
     pub(super) outcome: Outcome,
+    /// The database has refused to note how it really ended.
+    pub(super) refused: bool,
+}
+
+impl Finish {
+    pub(super) fn new(lease: Lease, incarnation: Arc<Incarnation>, outcome: Outcome) -> Self {
+        Self {
+            lease,
+            incarnation,
+            outcome,
+            refused: false,
+        }
+    }
+}
+
+/// Why results could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    /// The database is away, read-only, full: it will be well again.
+    Passing,
+    /// Somebody holds the row.
+    Locked,
+    /// The data offend a constraint or a type, and always will.
+    Refused,
+}
+
+impl Trouble {
+    fn of(error: &Error) -> Self {
+        let Error::Database(error) = error else {
+            return Self::Passing;
+        };
+        match error.code().map(tokio_postgres::error::SqlState::code) {
+            Some("55P03") => Self::Locked,
+            Some(code) if code.starts_with("22") || code.starts_with("23") => Self::Refused,
+            _ => Self::Passing,
+        }
+    }
 }
 
 pub(super) type Inbox = Arc<Mutex<mpsc::UnboundedReceiver<Finish>>>;
 
 /// Until the worker is closing and all has been written.
 pub(super) async fn run(shared: Arc<Shared>, inbox: Inbox) {
-    let mut line = Line::new(&shared.connector, Duration::from_secs(30));
+    let mut line = Line::impatient(&shared.connector, Duration::from_secs(30));
     loop {
         let mut ended = Vec::new();
         {
@@ -96,29 +135,49 @@ pub(super) async fn run(shared: Arc<Shared>, inbox: Inbox) {
 }
 
 /// Writes all of them, however long that takes: the jobs are done, and only this says so.
-async fn write(shared: &Shared, line: &mut Line, mut ended: Vec<Finish>) {
+async fn write(shared: &Arc<Shared>, line: &mut Line, mut ended: Vec<Finish>) {
     let mut failures = 0;
     while !ended.is_empty() {
         ended.retain(|it| !forget_if_fenced(it));
         match write_once(shared, line, &ended).await {
             Ok(()) => return,
             Err(error) => {
-                failures += 1;
-                tracing::warn!(%error, jobs = ended.len(), failures, "cannot write how jobs ended; trying again");
-                if error.is_certain() && ended.len() > 1 {
-                    // One of them may be what the database refuses.
+                let trouble = Trouble::of(&error);
+                if trouble != Trouble::Passing && ended.len() > 1 {
+                    // It is the trouble of one of them.
                     for one in std::mem::take(&mut ended) {
                         Box::pin(write(shared, line, vec![one])).await;
                     }
                     return;
                 }
-                if matches!(&error, Error::Database(_)) && error.is_certain() && failures > 5 {
-                    // Held by nobody here, the job is taken back when this worker goes.
-                    for it in &ended {
-                        tracing::error!(job = %it.lease.job, %error, "the database refuses to note how this job ended");
-                        it.incarnation.let_go(it.lease.job, it.lease.attempt);
+                failures += 1;
+                tracing::warn!(%error, jobs = ended.len(), failures, "cannot write how jobs ended; trying again");
+                match (trouble, ended.pop()) {
+                    (Trouble::Locked, Some(one)) => {
+                        let shared = Arc::clone(shared);
+                        tokio::spawn(async move {
+                            tokio::time::sleep(PUT_ASIDE).await;
+                            shared.finish(one);
+                        });
+                        return;
                     }
-                    return;
+                    (Trouble::Refused, Some(mut one)) if !one.refused => {
+                        one.refused = true;
+                        one.outcome = Outcome::Dead {
+                            error: format!("the database refused to note how the attempt ended: {error}"),
+                        };
+                        ended.push(one);
+                    }
+                    (Trouble::Refused, Some(one)) => {
+                        tracing::error!(job = %one.lease.job, %error, "the database refuses to note how this job ended; it is handed back");
+                        one.incarnation.let_go(one.lease.job, one.lease.attempt);
+                        if let Err(error) = shared.leases.register(shared, line).await {
+                            tracing::warn!(%error, "cannot register anew");
+                        }
+                        return;
+                    }
+                    (Trouble::Passing, Some(one)) => ended.push(one),
+                    (_, None) => return,
                 }
                 pause_after(failures, &shared.abandoned).await;
                 if shared.abandoned.is_cancelled() {

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::cursor::Cursor;
+use super::fire::fire_one;
 use super::{Shared, lock};
-use crate::connection::{Held, Line};
+use crate::connection::Line;
 use crate::error::Error;
-use crate::schedule::{Missed, Times, firings};
 use crate::sql;
 
 /// The longest that a batch's counts, or a job whose time has come, wait when nobody says anything.
@@ -22,6 +23,10 @@ const REST: Duration = Duration::from_millis(20);
 const PUBLISH: Duration = Duration::from_millis(200);
 const SETTLED: Duration = Duration::from_secs(1);
 const AT_ONCE: i64 = 1000;
+/// How often jobs are looked for whose worker's row is gone: it should never be.
+const ORPHANS: Duration = Duration::from_secs(600);
+/// A scheduled job is committed so long after its time at most, but for those of long transactions.
+const LATE: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 
 /// Something that is done from time to time.
 struct Chore {
@@ -46,7 +51,10 @@ pub(super) struct Maintainer {
     rescue: Chore,
     publish: Chore,
     cancel: Chore,
+    orphans: Chore,
     retention: Chore,
+    scheduled: Cursor,
+    finished: [Cursor; 3],
     /// By queue, what was published when.
     published: Vec<Vec<(Instant, i64)>>,
 }
@@ -62,6 +70,9 @@ impl Maintainer {
             rescue: chore(),
             publish: chore(),
             cancel: chore(),
+            orphans: chore(),
+            scheduled: Cursor::new(),
+            finished: std::array::from_fn(|_| Cursor::new()),
             retention: Chore {
                 next: now + shared.options.retention.every,
             },
@@ -109,6 +120,10 @@ impl Maintainer {
         if self.rescue.due(options.heartbeat / 4) && steady {
             self.rescue_lost().await?;
         }
+        if steady && self.orphans.due(ORPHANS) {
+            // Not here: while a transaction is open somewhere, all that was run meanwhile is walked over.
+            tokio::spawn(rescue_orphans(Arc::clone(&shared)));
+        }
         wait = wait.min(options.heartbeat / 4);
         let told = shared.told.swap(false, Ordering::AcqRel);
         if self.look.due(LOOK) || told {
@@ -127,19 +142,25 @@ impl Maintainer {
 
     /// Scheduled jobs and schedules whose time has come. Returns how long until the next.
     async fn let_in(&mut self) -> Result<Duration, Error> {
-        let rows = self.line.query(sql::NEXT_DUE, &[]).await?;
-        let (jobs, schedules): (Option<f64>, Option<f64>) = match rows.first() {
-            Some(row) => (row.try_get(0)?, row.try_get(1)?),
-            None => (None, None),
+        let (start, begun) = (self.scheduled.start(), Instant::now());
+        let rows = self.line.query(sql::NEXT_DUE, &[&start]).await?;
+        let (jobs, schedules, now): (Option<f64>, Option<f64>, DateTime<Utc>) = match rows.first() {
+            Some(row) => (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+            None => return Ok(LOOK),
         };
         let mut again = false;
         if jobs.is_some_and(|seconds| seconds <= 0.0) {
-            let mut promoted = 0;
-            for row in self.line.query(sql::PROMOTE, &[&AT_ONCE]).await? {
+            let (mut promoted, mut end) = (0, None);
+            for row in self.line.query(sql::PROMOTE, &[&AT_ONCE, &start]).await? {
                 self.arrived(row.try_get(0)?).await?;
                 promoted += row.try_get::<_, i64>(1)?;
+                end = end.max(Some(row.try_get::<_, DateTime<Utc>>(2)? - LATE));
             }
+            self.scheduled.looked(start, begun.elapsed(), end);
             again |= promoted > 0;
+        } else {
+            // All that was due has left.
+            self.scheduled.looked(start, begun.elapsed(), Some(now - LATE));
         }
         if schedules.is_some_and(|seconds| seconds <= 0.0) {
             again |= self.fire().await?;
@@ -186,15 +207,16 @@ impl Maintainer {
 
     async fn rescue_lost(&mut self) -> Result<(), Error> {
         // Most of the time there is nobody, and no transaction.
-        let any = "SELECT FROM queue_workers WHERE domain_id = platform_domain_id() AND lease_until < now() LIMIT 1";
-        if self.line.query(any, &[]).await?.is_empty() {
+        let any = "SELECT FROM queue_workers WHERE domain_id = platform_domain_id() AND lease_until < now() AND id <> ALL ($1::uuid[]) LIMIT 1";
+        let own = self.shared.leases.ids();
+        if self.line.query(any, &[&own]).await?.is_empty() {
             return Ok(());
         }
         let taken = self
             .line
             .transaction(async |tx| {
                 let mut lost: Vec<Uuid> = Vec::new();
-                for row in tx.query(sql::EXPIRED, &[]).await? {
+                for row in tx.query(sql::EXPIRED, &[&own]).await? {
                     lost.push(row.try_get(0)?);
                 }
                 // A statement of its own, so that it sees what they claimed last.
@@ -272,16 +294,25 @@ impl Maintainer {
         self.line.query(sql::BATCH_SEAL_OVERDUE, &[]).await?;
         let at_once = retention.at_once;
         let mut more = false;
-        for (state, keep) in [
+        for ((state, keep), cursor) in [
             ("completed", retention.completed),
             ("cancelled", retention.cancelled),
             ("dead", retention.dead),
-        ] {
-            more |= self
+        ]
+        .into_iter()
+        .zip(&mut self.finished)
+        {
+            let (start, begun) = (cursor.start(), Instant::now());
+            let rows = self
                 .line
-                .execute(sql::RETAIN_JOBS, &[&state, &keep.as_secs_f64(), &at_once])
-                .await?
-                >= at_once.unsigned_abs();
+                .query(sql::RETAIN_JOBS, &[&state, &keep.as_secs_f64(), &at_once, &start])
+                .await?;
+            let (gone, last): (i64, Option<DateTime<Utc>>) = match rows.first() {
+                Some(row) => (row.try_get(0)?, row.try_get(1)?),
+                None => (0, None),
+            };
+            cursor.looked(start, begun.elapsed(), last);
+            more |= gone >= at_once;
         }
         more |= self
             .line
@@ -292,54 +323,29 @@ impl Maintainer {
     }
 }
 
-/// Enqueues what a locked schedule owes, and moves it on. Returns the queue.
-async fn fire_one(tx: &mut Held<'_>, row: &tokio_postgres::Row) -> Result<String, Error> {
-    let (domain, name, queue): (Uuid, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let (cron, zone, missed): (String, String, String) = (row.try_get(7)?, row.try_get(8)?, row.try_get(9)?);
-    let (due, now): (DateTime<Utc>, DateTime<Utc>) = (row.try_get(10)?, row.try_get(11)?);
-    let (fired, next) = match Times::parse(&cron, &zone) {
-        Ok(times) => firings(&times, Missed::parse(&missed), due, now),
-        Err(error) => {
-            // Written by a newer version, perhaps. It must not hold up the others.
-            tracing::error!(schedule = name, %error, "a schedule cannot be read; it fires no more until it is defined anew");
-            (Vec::new(), None)
+/// Running jobs under a worker that is not there; on a connection of its own.
+async fn rescue_orphans(shared: Arc<Shared>) {
+    let mut line = Line::new(&shared.connector, Duration::from_secs(60));
+    let rescue = async {
+        let mut lost: Vec<Uuid> = Vec::new();
+        for row in line.query(sql::ORPHANED, &[]).await? {
+            lost.push(row.try_get(0)?);
         }
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let taken = line.query(sql::TAKE_BACK, &[&lost, &"lost"]).await?.len();
+        metrics::counter!("job_queue_rescued_total").increment(u64::try_from(taken).unwrap_or(0));
+        tracing::error!(
+            jobs = taken,
+            workers = ?lost,
+            "took back the jobs of workers that are not in queue_workers: who deleted them there?"
+        );
+        shared.wake_all();
+        shared.told.store(true, Ordering::Release);
+        Ok::<(), Error>(())
     };
-    if !fired.is_empty() {
-        let count = fired.len();
-        let ids: Vec<Uuid> = tx
-            .query(
-                "SELECT gen_random_uuid() FROM generate_series(1, $1::int8)",
-                &[&i64::try_from(count).unwrap_or(0)],
-            )
-            .await?
-            .iter()
-            .map(|row| row.try_get(0))
-            .collect::<Result<_, _>>()?;
-        let (kind, priority, attempts, payload): (String, i32, i32, String) =
-            (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?);
-        let none = vec![None::<&str>; count];
-        tx.query(
-            sql::ENQUEUE,
-            &[
-                &vec![domain; count],
-                &ids,
-                &vec![&queue; count],
-                &vec![&kind; count],
-                &vec![priority; count],
-                &vec![attempts; count],
-                &vec![&payload; count],
-                &fired,
-                &vec![None::<f64>; count],
-                &none,
-                &none,
-                &vec![None::<Uuid>; count],
-                &none,
-            ],
-        )
-        .await?;
+    if let Err(error) = rescue.await {
+        tracing::warn!(%error, "cannot look for jobs without a worker");
     }
-    tx.query(sql::SCHEDULE_MOVE, &[&domain, &name, &due, &next])
-        .await?;
-    Ok(queue)
 }

@@ -1,7 +1,9 @@
 //! The worker: claims, runs, finishes, and keeps the queue.
 
 mod claim;
+mod cursor;
 mod finish;
+mod fire;
 mod heartbeat;
 mod lease;
 mod maintain;
@@ -78,14 +80,14 @@ impl Shared {
     fn wake(&self, name: &str) -> bool {
         let queue = self.queues.iter().find(|queue| *queue.name == *name);
         if let Some(queue) = queue {
-            queue.wake.notify_one();
+            queue.wake();
         }
         queue.is_some()
     }
 
     fn wake_all(&self) {
         for queue in &self.queues {
-            queue.wake.notify_one();
+            queue.wake();
         }
     }
 
@@ -231,11 +233,7 @@ impl Worker {
                     delay: Duration::ZERO,
                     error: "the worker shut down".to_owned(),
                 };
-                shared.finish(Finish {
-                    lease: job.lease,
-                    incarnation: job.incarnation,
-                    outcome,
-                });
+                shared.finish(Finish::new(job.lease, job.incarnation, outcome));
             }
         }
         let drained = tokio::time::timeout(shared.options.drain, async {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering as Order;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore};
@@ -55,6 +55,8 @@ pub(super) struct Queue {
     ready: Semaphore,
     /// There is work in the database.
     pub(super) wake: Notify,
+    /// Somebody said so, and no claim has looked since for what is behind the last one.
+    pub(super) told: AtomicBool,
     /// There is room here.
     pub(super) room: Notify,
     /// Below so many waiting jobs, there is room.
@@ -75,6 +77,7 @@ impl Queue {
             waiting: Mutex::default(),
             ready: Semaphore::new(0),
             wake: Notify::new(),
+            told: AtomicBool::new(false),
             room: Notify::new(),
             low: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
@@ -82,6 +85,11 @@ impl Queue {
             position: AtomicI64::new(0),
             settled: AtomicI64::new(0),
         }
+    }
+
+    pub(super) fn wake(&self) {
+        self.told.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 
     pub(super) fn len(&self) -> usize {

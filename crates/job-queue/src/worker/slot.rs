@@ -13,10 +13,16 @@ use super::finish::{Finish, Outcome};
 use super::queue::{Claimed, Queue};
 use crate::context::Context;
 use crate::failure::{Failure, Next};
+use crate::job::Backoff;
 use crate::registry::Kind;
 
-/// How long jobs wait that this worker knows no handler for; another version of the program may.
-const UNKNOWN_KIND: Duration = Duration::from_secs(30);
+/// How long jobs wait that this worker knows no handler for; another version of the program may. A deployment is over in minutes, so
+/// that those nobody knows wait longer each time.
+const UNKNOWN_KIND: Backoff = Backoff {
+    first: Duration::from_secs(30),
+    longest: Duration::from_secs(3600),
+    jitter: 0.0,
+};
 
 /// Until the queue is closed.
 pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue>) {
@@ -37,11 +43,7 @@ async fn run_one(shared: &Arc<Shared>, claimed: Claimed) {
         ..
     } = claimed;
     let finish = |outcome| {
-        shared.finish(Finish {
-            lease,
-            incarnation: Arc::clone(&incarnation),
-            outcome,
-        });
+        shared.finish(Finish::new(lease, Arc::clone(&incarnation), outcome));
     };
     if incarnation.is_fenced() {
         incarnation.let_go(lease.job, lease.attempt);
@@ -54,7 +56,7 @@ async fn run_one(shared: &Arc<Shared>, claimed: Claimed) {
         );
         tracing::warn!(job = %lease.job, kind = %info.kind, "no handler for jobs of this kind here; put off");
         finish(Outcome::Released {
-            delay: UNKNOWN_KIND,
+            delay: UNKNOWN_KIND.after(lease.attempt),
             error,
         });
         return;

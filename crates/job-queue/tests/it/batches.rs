@@ -260,3 +260,41 @@ async fn a_retried_job_is_counted_anew_while_its_batch_is_open_and_let_go_when_i
     );
     worker.stop().await;
 }
+
+/// A handler that has completed its job in a transaction and does not end it holds up neither the counts of the others nor the worker.
+#[tokio::test]
+async fn an_open_completion_does_not_hold_up_the_counts() {
+    let db = database().await;
+    let mut client = db.client().await;
+    let batch = id();
+    NewBatch::new(batch, "b")
+        .in_domain(ACME)
+        .create(&mut client)
+        .await
+        .unwrap();
+    let slow = add(&mut client, job(&Part { fail: false }).in_batch(batch)).await;
+    let hand = crate::support::ByHand::register(&db).await;
+    assert_eq!(hand.claim(1).await, [(slow, 1)]);
+    client
+        .batch_execute("UPDATE queue_workers SET lease_until = now() + interval '1 hour'")
+        .await
+        .unwrap();
+    hand.client.batch_execute("BEGIN").await.unwrap();
+    assert!(hand.complete(slow, 1).await);
+    for _ in 0..3 {
+        add(&mut client, job(&Part { fail: false }).in_batch(batch)).await;
+    }
+    // Sealing waits for whoever is adding jobs, not for a completion.
+    seal(&mut client, Some(ACME), batch).await.unwrap();
+    let worker = start(&db, registry(), options());
+    until(
+        &client,
+        "SELECT (total, succeeded) = (4, 3) FROM queue_job_batches",
+    )
+    .await;
+    hand.client.batch_execute("COMMIT").await.unwrap();
+    until(&client, "SELECT finished_at IS NOT NULL FROM queue_job_batches").await;
+    let progress = batch_progress(&client, ACME, batch).await.unwrap().unwrap();
+    assert_eq!((progress.total, progress.succeeded), (4, 4));
+    worker.stop().await;
+}

@@ -1,11 +1,13 @@
 //! A domain with very many waiting jobs does not starve another.
 
-use job_queue::{Job, NewJob, enqueue};
+use std::time::Duration;
+
+use job_queue::{Job, NewJob, QueueOptions, Registry, enqueue};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::scratch::{ACME, GLOBEX};
-use crate::support::{ByHand, database, id};
+use crate::support::{ByHand, database, id, number, options, start, until};
 
 #[derive(Serialize, Deserialize)]
 struct Bit {}
@@ -103,4 +105,68 @@ async fn the_claim_reads_only_what_it_takes() {
     let text = json.to_string();
     assert!(text.contains("queue_jobs_claim_idx"), "{text}");
     assert!(!text.contains("\"Sort\"") && !text.contains("Seq Scan"), "{text}");
+}
+
+/// The whole way, through a worker that is busy with the other domain: of 20,000 jobs that were there before, a few run first.
+#[tokio::test]
+async fn a_busy_worker_lets_another_domain_in_at_once() {
+    let db = database().await;
+    let mut client = db.client().await;
+    for _ in 0..4 {
+        enqueue(&mut client, &bits(ACME, 5000)).await.unwrap();
+    }
+    let registry = Registry::new().handle(|_, _: Bit| async {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Ok(())
+    });
+    let mut options = options();
+    options.queues = vec![QueueOptions::new("default").concurrency(4)];
+    let worker = start(&db, registry, options);
+    let theirs = |domain: Uuid| {
+        format!("SELECT count(*) FROM queue_jobs WHERE domain_id = '{domain}' AND state = 'completed'")
+    };
+    until(
+        &client,
+        "SELECT count(*) >= 500 FROM queue_jobs WHERE state = 'completed'",
+    )
+    .await;
+    for _ in 0..5 {
+        let before = number(&client, &theirs(ACME)).await;
+        let late = bits(GLOBEX, 1);
+        enqueue(&mut client, &late).await.unwrap();
+        let id = late[0].id();
+        until(
+            &client,
+            &format!("SELECT state = 'completed' FROM queue_jobs WHERE id = '{id}'"),
+        )
+        .await;
+        let overtaken = number(&client, &theirs(ACME)).await - before;
+        assert!(overtaken < 1500, "{overtaken} of the other domain's ran first");
+    }
+    assert!(
+        number(&client, &theirs(ACME)).await < 15_000,
+        "the backlog must last until the end of the test"
+    );
+    worker.stop().await;
+}
+
+/// A domain that puts in nothing but urgent jobs has the greater share, not all of it.
+#[tokio::test]
+async fn urgent_jobs_of_one_domain_do_not_starve_normal_ones_of_another() {
+    let db = database().await;
+    let mut client = db.client().await;
+    let urgent: Vec<_> = bits(ACME, 5000)
+        .into_iter()
+        .map(|job| job.priority(job_queue::Priority::Urgent))
+        .collect();
+    enqueue(&mut client, &urgent).await.unwrap();
+    let late = bits(GLOBEX, 20);
+    enqueue(&mut client, &late).await.unwrap();
+    let hand = ByHand::register(&db).await;
+    let order = hand.claim(1500).await;
+    let theirs = order
+        .iter()
+        .filter(|(id, _)| late.iter().any(|job| job.id() == *id))
+        .count();
+    assert_eq!(theirs, 20, "each after 64 urgent ones");
 }

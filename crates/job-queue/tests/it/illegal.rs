@@ -44,7 +44,7 @@ async fn illegal_states_are_refused() {
             "queue_jobs_running_check",
         ),
         (
-            format!("UPDATE queue_jobs SET state = 'available' {running}"),
+            format!("UPDATE queue_jobs SET state = 'available', errors = '[1]' {running}"),
             "queue_jobs_running_check",
         ),
         // Finished without an end, an end without being finished.
@@ -72,17 +72,47 @@ async fn illegal_states_are_refused() {
         ),
         (
             format!(
-                "UPDATE queue_jobs SET state = 'scheduled', worker_id = NULL, max_attempts = 1 {running}"
+                "UPDATE queue_jobs SET state = 'scheduled', worker_id = NULL, max_attempts = 1, errors = '[1]' {running}"
             ),
             "queue_jobs_waiting_check",
         ),
         (
-            format!("UPDATE queue_jobs SET attempt = 1 {waiting}"),
+            format!("UPDATE queue_jobs SET attempt = 1, errors = '[1]' {waiting}"),
             "queue_jobs_started_check",
         ),
         (
             format!("UPDATE queue_jobs SET started_at = now() {waiting}"),
             "queue_jobs_started_check",
+        ),
+        // An attempt that ended without a word, a word about an attempt that never was.
+        (
+            format!("UPDATE queue_jobs SET state = 'scheduled', worker_id = NULL {running}"),
+            "queue_jobs_explained_check",
+        ),
+        (
+            format!("UPDATE queue_jobs SET state = 'dead', finished_at = now(), worker_id = NULL {running}"),
+            "queue_jobs_explained_check",
+        ),
+        (
+            format!("UPDATE queue_jobs SET errors = '[1]' {running}"),
+            "queue_jobs_explained_check",
+        ),
+        // What nobody could compute with, or read.
+        (
+            format!("UPDATE queue_jobs SET turn = 9223372036854775807 {waiting}"),
+            "queue_jobs_turn_limit_check",
+        ),
+        (
+            format!("UPDATE queue_jobs SET turn = -1 {waiting}"),
+            "queue_jobs_turn_check",
+        ),
+        (
+            format!("UPDATE queue_jobs SET run_at = 'infinity' {waiting}"),
+            "queue_jobs_run_at_check",
+        ),
+        (
+            format!("UPDATE queue_jobs SET payload = to_jsonb(repeat('x', 2000000)) {waiting}"),
+            "queue_jobs_payload_check",
         ),
         // In line without a place.
         (

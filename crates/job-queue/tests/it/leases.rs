@@ -36,15 +36,14 @@ async fn a_zombie_completes_nothing() {
     until_state(&client, id, "completed").await;
     assert!(!zombie.complete(id, 1).await, "its lease had ended");
     assert!(!zombie.complete(id, 2).await, "nor is the new one its own");
-    let another = add(&mut client, job(&Step {}).queue("unserved")).await;
-    client
-        .execute(
-            "UPDATE queue_jobs SET queue = 'default' WHERE id = $1 AND false",
-            &[&another],
-        )
-        .await
-        .unwrap();
+    worker.stop().await;
+    add(&mut client, job(&Step {})).await;
     assert_eq!(zombie.claim(5).await, [], "a fenced worker claims nothing");
+    assert_eq!(
+        ByHand::register(&db).await.claim(5).await.len(),
+        1,
+        "though there is something"
+    );
     let row = client
         .query_one(
             "SELECT attempt, errors->0->>'outcome' FROM queue_jobs WHERE id = $1",
@@ -53,7 +52,6 @@ async fn a_zombie_completes_nothing() {
         .await
         .unwrap();
     assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1)), (2, "lost"));
-    worker.stop().await;
 }
 
 #[tokio::test]
@@ -248,5 +246,72 @@ async fn a_completion_that_was_not_committed_is_noticed() {
         .unwrap();
     assert_eq!(row.get::<_, i32>(0), 2);
     assert!(row.get::<_, &str>(1).contains("not committed"));
+    worker.stop().await;
+}
+
+/// A claim whose connection broke may still be under way when its worker gives that id up: what it takes is handed back, not orphaned.
+#[tokio::test]
+async fn giving_up_an_id_waits_for_a_claim_that_is_under_way() {
+    let db = database().await;
+    let mut client = db.client().await;
+    let id = add(&mut client, job(&Step {})).await;
+    let hand = ByHand::register(&db).await;
+    hand.client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(hand.claim(1).await, [(id, 1)]);
+    let worker = hand.worker;
+    let going = tokio::spawn(async move {
+        let tx = client.transaction().await.unwrap();
+        let ids = vec![worker];
+        tx.query(include_str!("../../src/sql/fence.sql"), &[&ids])
+            .await
+            .unwrap();
+        tx.query(include_str!("../../src/sql/take_back.sql"), &[&ids, &"released"])
+            .await
+            .unwrap();
+        tx.query(include_str!("../../src/sql/dismiss.sql"), &[&ids])
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        client
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    hand.client.batch_execute("COMMIT").await.unwrap();
+    let client = going.await.unwrap();
+    assert_eq!(state(&client, id).await, "available");
+    assert_eq!(number(&client, "SELECT count(*) FROM queue_workers").await, 0);
+}
+
+/// Somebody deletes a worker's row by hand: its jobs are taken up all the same.
+#[tokio::test]
+async fn jobs_of_a_worker_that_is_not_there_are_taken_up() {
+    let db = database().await;
+    let mut client = db.client().await;
+    let id = add(&mut client, job(&Step {})).await;
+    let hand = ByHand::register(&db).await;
+    hand.claim(1).await;
+    client.batch_execute("DELETE FROM queue_workers").await.unwrap();
+    let worker = start(&db, quick(), options());
+    until_state(&client, id, "completed").await;
+    assert!(!hand.complete(id, 1).await);
+    assert_eq!(number(&client, "SELECT attempt::bigint FROM queue_jobs").await, 2);
+    worker.stop().await;
+}
+
+/// Looking for jobs where there are none writes nothing: the worker's row is not even locked.
+#[tokio::test]
+async fn an_idle_worker_writes_heartbeats_and_nothing_else() {
+    let db = database().await;
+    let client = db.client().await;
+    let mut options = options();
+    options.heartbeat = Duration::from_secs(60);
+    options.poll = Duration::from_millis(10);
+    let worker = start(&db, quick(), options);
+    until(&client, "SELECT count(*) = 1 FROM queue_workers").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let row = "SELECT array[xmin::text, xmax::text, ctid::text] FROM queue_workers";
+    let before: Vec<String> = client.query_one(row, &[]).await.unwrap().get(0);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let after: Vec<String> = client.query_one(row, &[]).await.unwrap().get(0);
+    assert_eq!(before, after);
     worker.stop().await;
 }

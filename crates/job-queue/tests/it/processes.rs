@@ -24,10 +24,16 @@ pub struct WorkerProcess(pub Child);
 
 impl WorkerProcess {
     pub fn start(config: &Config, name: &str, heartbeat: Duration) -> Self {
+        Self::start_with(config, name, heartbeat, None)
+    }
+
+    /// One that deletes completed jobs after so long.
+    pub fn start_with(config: &Config, name: &str, heartbeat: Duration, kept: Option<Duration>) -> Self {
         let mut child = Command::new(program())
             .arg(libpq(config))
             .arg(name)
             .arg(heartbeat.as_millis().to_string())
+            .args(kept.map(|kept| kept.as_millis().to_string()))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

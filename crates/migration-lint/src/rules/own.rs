@@ -49,7 +49,31 @@ pub(crate) const SET_WITHOUT_LOCAL: RuleInfo = rule(
     "set-without-local",
     Error,
     "it holds for the migrations that come after it on the same connection",
-    "SET LOCAL",
+    "SET LOCAL, or set_config(…, true)",
+);
+pub(crate) const LOCK_TABLE: RuleInfo = rule(
+    "lock-table",
+    Error,
+    "readers or writers of the table wait until the transaction ends",
+    "leave it out: each statement takes the lock that it needs",
+);
+pub(crate) const ROLE_POWER: RuleInfo = rule(
+    "role-power",
+    Error,
+    "whoever has the role sees or changes the rows of every domain, or more",
+    "leave it to whoever runs the server; docs/OPERATIONS.md is the place to ask for it",
+);
+pub(crate) const UNSEEN_CODE: RuleInfo = rule(
+    "unseen-code",
+    Error,
+    "none of the other rules can read it",
+    "EXECUTE of one string, or the statement itself; or `-- lint: allow(unseen-code) because …`",
+);
+pub(crate) const REFUSED_BY_RUNNER: RuleInfo = rule(
+    "refused-by-runner",
+    Error,
+    "`migrate run` refuses the whole directory",
+    "see the message",
 );
 
 /// About the SQL.
@@ -62,6 +86,10 @@ pub(crate) const OWN: &[RuleInfo] = &[
     BACKFILL_UNDER_LOCK,
     BAN_TRUNCATE,
     SET_WITHOUT_LOCAL,
+    LOCK_TABLE,
+    ROLE_POWER,
+    UNSEEN_CODE,
+    REFUSED_BY_RUNNER,
 ];
 
 const FORM: &str = "-- lint: allow(rule-id) because …, right above the statement";
@@ -76,7 +104,7 @@ pub(crate) const ALLOW_WITHOUT_REASON: RuleInfo = rule(
     "allow-without-reason",
     Error,
     "whoever reads it later cannot tell whether it still holds",
-    FORM,
+    "-- lint: allow(rule-id) because …, in three words at least",
 );
 pub(crate) const ALLOW_UNKNOWN_RULE: RuleInfo = rule(
     "allow-unknown-rule",

@@ -69,6 +69,18 @@ fn a_comment_that_allows_nothing_is_a_finding_itself() {
             vec![("allow-without-reason", 1), drop],
         ),
         (
+            "-- lint: allow(ban-drop-column) because .",
+            vec![("allow-without-reason", 1), drop],
+        ),
+        (
+            "-- lint: allow(ban-drop-column) because because",
+            vec![("allow-without-reason", 1), drop],
+        ),
+        (
+            "-- lint: allow(ban-drop-column) because of … reasons!",
+            vec![("allow-without-reason", 1), drop],
+        ),
+        (
             "-- lint: allow(ban-drop-column) it is old",
             vec![("allow-malformed", 1), drop],
         ),

@@ -126,7 +126,73 @@ pub const UP: &[(&str, &[(&str, usize)])] = &[
     ),
     (
         "ALTER ROLE plinth_app BYPASSRLS;",
-        &[("ban-alter-role-options", 1)],
+        &[("ban-alter-role-options", 1), ("role-power", 1)],
+    ),
+    ("CREATE USER anna SUPERUSER;", &[("role-power", 1)]),
+    ("GRANT plinth_system TO anna;", &[("role-power", 1)]),
+    (
+        "GRANT plinth_system TO CURRENT_USER, PUBLIC;",
+        &[("role-power", 1)],
+    ),
+    ("LOCK TABLE cards;", &[("lock-table", 1)]),
+    ("LOCK cards IN SHARE ROW EXCLUSIVE MODE;", &[("lock-table", 1)]),
+    ("ALTER TABLE cards SET UNLOGGED;", &[("full-rewrite", 1)]),
+    ("ALTER TABLE cards SET TABLESPACE fast;", &[("full-rewrite", 1)]),
+    ("PREPARE p AS DELETE FROM cards;", &[("unseen-code", 1)]),
+    (
+        "WITH d AS (DELETE FROM cards RETURNING 1)\nSELECT count(*) FROM d;",
+        &[("write-without-where", 1)],
+    ),
+    (
+        "WITH d AS (SELECT 1 WHERE true) UPDATE cards SET title = 'x';",
+        &[("write-without-where", 1)],
+    ),
+    (
+        "UPDATE cards SET title = (SELECT 'x' WHERE true);",
+        &[("write-without-where", 1)],
+    ),
+    ("DELETE FROM cards WHERE true;", &[("write-without-where", 1)]),
+    (
+        "SELECT set_config('search_path', 'x', false);",
+        &[("set-without-local", 1)],
+    ),
+    (
+        "SELECT set_config('a', 'x', true), set_config('b', f('x'), (false));",
+        &[("set-without-local", 1)],
+    ),
+    ("RESET ALL;", &[("set-without-local", 1)]),
+    (
+        "CREATE SCHEMA cards;\nALTER TABLE cards DROP COLUMN due_at;\nDROP SCHEMA cards;",
+        &[("ban-drop-column", 2)],
+    ),
+    (
+        "CREATE TEMP TABLE cards (x text);\nALTER TABLE public.cards DROP COLUMN due_at;",
+        &[("ban-drop-column", 2)],
+    ),
+    (
+        "CREATE TEMP TABLE cards (x text);\nDROP TABLE cards;\nALTER TABLE cards DROP COLUMN due_at;",
+        &[("ban-drop-column", 3)],
+    ),
+    (
+        "CREATE TABLE app.cards (x text);\nALTER TABLE cards DROP COLUMN due_at;",
+        &[("ban-drop-column", 2)],
+    ),
+    (
+        "CREATE TABLE cards (x text);\nSET LOCAL search_path = app;\nALTER TABLE cards DROP COLUMN due_at;",
+        &[("ban-drop-column", 3)],
+    ),
+    (
+        "CREATE TABLE notes (x text);\nCREATE TRIGGER t BEFORE UPDATE ON notes EXECUTE FUNCTION f();\n\
+         DROP TRIGGER t ON cards;",
+        &[("ban-drop-trigger", 3)],
+    ),
+    (
+        "CREATE FUNCTION f(a integer) RETURNS integer LANGUAGE sql RETURN a;\nDROP FUNCTION f(text);",
+        &[("ban-drop-function", 2)],
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION f() RETURNS integer LANGUAGE sql RETURN 1;\nDROP FUNCTION f();",
+        &[("ban-drop-function", 2)],
     ),
     ("COMMIT;", &[("transaction-nesting", 1)]),
     (

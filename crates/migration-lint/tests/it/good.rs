@@ -21,10 +21,18 @@ fn a_new_table_is_not_waited_for() {
         ALTER TABLE notes FORCE ROW LEVEL SECURITY;
         INSERT INTO notes SELECT domain_id, id FROM cards;
         UPDATE notes SET text = '';
-        TRUNCATE notes;
+        WITH d AS (DELETE FROM notes RETURNING 1) SELECT count(*) FROM d;
+        LOCK TABLE notes;
+        ALTER TABLE notes SET UNLOGGED;
+        TRUNCATE notes, public.notes;
+        CREATE TEMP TABLE draft (x text);
+        UPDATE draft SET x = '';
+        ALTER TABLE pg_temp.draft DROP COLUMN x;
         DROP INDEX notes_card;
         CREATE FUNCTION helper() RETURNS text LANGUAGE sql RETURN 'x';
         DROP FUNCTION helper();
+        CREATE FUNCTION other(a text DEFAULT 'x', b numeric(10, 2) DEFAULT 1) RETURNS text LANGUAGE sql RETURN a;
+        DROP FUNCTION other(text, numeric);
         CREATE TABLE scratch (x text);
         DROP TABLE scratch, notes;
     ");
@@ -43,6 +51,13 @@ fn the_forms_that_nobody_waits_for() {
         SET LOCAL row_security = on;
         ALTER TABLE users NO FORCE ROW LEVEL SECURITY;
         ALTER TABLE users FORCE ROW LEVEL SECURITY;
+        SELECT set_config('plinth.domain_id', current_setting('a', true), true);
+        RESET ROLE;
+        GRANT plinth_system TO CURRENT_USER;
+        GRANT UPDATE, DELETE ON cards TO plinth_app;
+        LOCK TABLE cards IN ROW EXCLUSIVE MODE;
+        SELECT 1 FROM (SELECT 2) x FOR UPDATE;
+        WITH d AS (DELETE FROM boards WHERE id IN (SELECT id FROM boards LIMIT 1) RETURNING 1) SELECT count(*) FROM d;
     ");
     assert_eq!(found(&script), []);
     let not_null = up("

@@ -2,6 +2,7 @@
 
 mod allow;
 mod bad;
+mod bodies;
 mod catalogue;
 mod good;
 mod reports;

@@ -7,10 +7,10 @@ use app_config::BackupConfig;
 use secrecy::ExposeSecret as _;
 
 use super::BackupError;
-use super::outlet::Sink;
 
-/// Of zstd. Higher ones gain little on dumps and take the core that pg_dump needs.
-const LEVEL: i32 = 3;
+/// Of zstd. Higher ones gain little on dumps and take the core that pg_dump needs: 3 is 2% smaller than 2 at best, for half as
+/// much again of the processor.
+const LEVEL: i32 = 2;
 
 /// Whom backups are encrypted for.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ impl Identities {
 }
 
 /// Compresses and encrypts all of a stream into the sink.
-pub(super) fn pack(input: &mut impl Read, sink: Sink, recipients: &Recipients) -> io::Result<Sink> {
+pub(super) fn pack<W: Write>(input: &mut impl Read, sink: W, recipients: &Recipients) -> io::Result<W> {
     if recipients.0.is_empty() {
         return compress(input, sink);
     }

@@ -14,7 +14,7 @@ use super::BackupError;
 use super::progress::Counter;
 
 /// Types of which equal values are the same bytes. `text` only under a deterministic collation.
-const EXACT: &str = "'bool', 'int2', 'int4', 'int8', 'uuid', 'timestamptz', 'timestamp', 'date', 'time', 'bytea', 'inet', 'cidr', 'oid', \
+pub(super) const EXACT: &str = "'bool', 'int2', 'int4', 'int8', 'uuid', 'timestamptz', 'timestamp', 'date', 'time', 'bytea', 'inet', 'cidr', 'oid', \
                      'char', 'name', 'text', 'varchar'";
 
 /// Rows of one table in one domain.

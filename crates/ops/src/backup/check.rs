@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use db_core::Owner;
-use db_core::secrets::keyring::{Keyring, Place};
+use db_core::secrets::encrypted::{ENCRYPTED, decrypt_sample};
+use db_core::secrets::keyring::Keyring;
 use db_core::setup::{KeyError, KeySource};
-use secrecy::ExposeSecret as _;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -15,6 +15,9 @@ use super::{BackupError, Context, cells, schema, server};
 
 /// So many differences are listed; the rest is counted.
 const LISTED: usize = 50;
+
+/// So many values of each encrypted column are decrypted for each key.
+const SAMPLE: i64 = 100;
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +60,8 @@ pub(super) async fn check(
     let secrets = match keyring(context)? {
         Some(keyring) => match decrypt(client, &keyring).await? {
             Ok(count) => Some(count),
-            Err(problem) => {
-                differences.push(problem);
+            Err(problems) => {
+                differences.extend(problems);
                 None
             }
         },
@@ -168,61 +171,29 @@ pub(super) fn keyring(context: &Context<'_>) -> Result<Option<Keyring>, BackupEr
     }
 }
 
-/// Decrypts the installation's own secrets, at most a hundred; what is wrong with them otherwise.
-async fn decrypt(client: &Client, keyring: &Keyring) -> Result<Result<u64, String>, BackupError> {
+/// Decrypts some of what is encrypted, of each column and key; what is wrong with it otherwise.
+async fn decrypt(client: &Client, keyring: &Keyring) -> Result<Result<u64, Vec<String>>, BackupError> {
     let there: bool = client
-        .query_one(
-            "SELECT to_regclass('public.installation_secrets') IS NOT NULL",
-            &[],
-        )
+        .query_one("SELECT to_regclass('public.installation') IS NOT NULL", &[])
         .await?
         .get(0);
-    if !there {
-        return Ok(Ok(0));
-    }
-    let remembered: Option<Vec<String>> = client
-        .query_opt("SELECT key_fingerprints FROM public.installation", &[])
-        .await?
-        .map(|row| row.get(0));
+    let remembered: Option<Vec<String>> = if there {
+        let row = client
+            .query_opt("SELECT key_fingerprints FROM public.installation", &[])
+            .await?;
+        row.map(|row| row.get(0))
+    } else {
+        None
+    };
     if let Err(error) = keyring.check(&remembered.unwrap_or_default()) {
-        return Ok(Err(error.to_string()));
+        return Ok(Err(vec![error.to_string()]));
     }
-    let rows = client
-        .query(
-            "SELECT id, key_id, ciphertext FROM public.installation_secrets WHERE name = 'password_pepper' ORDER BY id DESC LIMIT 100",
-            &[],
-        )
-        .await?;
-    let mut count = 0;
-    for row in &rows {
-        let id: i32 = row.get(0);
-        // As db-core writes it; the label never changes.
-        let place = Place {
-            label: "installation_secrets.password_pepper",
-            domain: db_core::PLATFORM_DOMAIN,
-            row: Uuid::from_u128(u128::from(id.unsigned_abs())),
-        };
-        let what = format!("the secret password_pepper {id}");
-        let key = match keyring.derive(row.get(1), place) {
-            Ok(key) => key,
-            Err(error) => return Ok(Err(format!("{what}: {error}"))),
-        };
-        let ciphertext: Vec<u8> = row.get(2);
-        let decrypted = client
-            .execute(
-                "SELECT public.pgp_sym_decrypt($1, $2)",
-                &[&ciphertext, &key.expose_secret()],
-            )
-            .await;
-        if let Err(error) = decrypted {
-            return Ok(Err(format!(
-                "{what} cannot be decrypted: {}",
-                BackupError::from(error)
-            )));
-        }
-        count += 1;
+    let sample = decrypt_sample(client, keyring, ENCRYPTED, SAMPLE).await?;
+    if sample.problems.is_empty() {
+        Ok(Ok(sample.values))
+    } else {
+        Ok(Err(sample.problems))
     }
-    Ok(Ok(count))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Clock;
+use db_core::secrets::encrypted::{ENCRYPTED, key_usage};
 use tokio_postgres::Client;
 
 use super::archive::Recipients;
@@ -199,6 +200,10 @@ async fn dump(
     let (sealed, manifest_sha256) =
         seal::seal(&manifest).map_err(|error| BackupError::Failed(error.to_string()))?;
     context.store.write(name, manifest::FILE, sealed).await?;
+    // Somebody's lifecycle rule, or a pruning that took it for dead, may have been at work all the while.
+    if let Some(problem) = manifest.missing(&context.store).await? {
+        return Err(BackupError::damaged(name, problem));
+    }
     Ok(Outcome {
         snapshot_at: Some(manifest.snapshot_at),
         size_bytes,
@@ -295,7 +300,7 @@ async fn lock(client: &Client) -> Result<(), BackupError> {
 }
 
 /// Waits for a migration that is running.
-async fn lock_migrations(client: &Client) -> Result<(), BackupError> {
+pub(super) async fn lock_migrations(client: &Client) -> Result<(), BackupError> {
     let started = Instant::now();
     loop {
         let got: bool = client
@@ -359,29 +364,33 @@ async fn keys(client: &Client) -> Result<(Vec<String>, Vec<String>), BackupError
     } else {
         Vec::new()
     };
-    let tables = client
-        .query(
-            "SELECT a.attrelid::regclass::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-              WHERE a.attname = 'key_id' AND a.atttypid = 'text'::regtype AND NOT a.attisdropped
-                AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace",
-            &[],
-        )
-        .await?;
-    let mut ids = std::collections::BTreeSet::new();
-    for row in tables {
-        let table: String = row.get(0);
-        let sql = format!("SELECT DISTINCT key_id FROM {table} WHERE key_id IS NOT NULL");
-        ids.extend(
-            client
-                .query(&sql, &[])
-                .await?
-                .iter()
-                .map(|row| row.get::<_, String>(0)),
-        );
-    }
+    let usage = key_usage(client, ENCRYPTED).await?;
+    let ids: std::collections::BTreeSet<String> = usage.into_iter().map(|(_, key, _)| key).collect();
     Ok((fingerprints, ids.into_iter().collect()))
 }
 
 pub(super) fn milliseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_apart_are_told_with_both_times() {
+        let now = Clock::System.now();
+        for apart in [
+            TimeDelta::minutes(6),
+            -TimeDelta::minutes(6),
+            TimeDelta::days(400),
+        ] {
+            let problem = check_clock(now + apart).unwrap_err().to_string();
+            assert!(
+                problem.contains(&(now + apart).format("%Y-%m-%d %H:%M").to_string()),
+                "{problem}"
+            );
+        }
+        check_clock(now - TimeDelta::minutes(4)).unwrap();
+    }
 }

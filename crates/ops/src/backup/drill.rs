@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::create::{holder, milliseconds};
-use super::manifest::{Manifest, Name};
+use super::manifest::{self, Manifest, Name};
 use super::proof::Proof;
 use super::restore::{details, fill};
 use super::runs::{self, Kind, Outcome};
@@ -104,6 +104,21 @@ async fn prove(
         secrets: checked.secrets,
     };
     proof.write(&context.store).await?;
+    // What was deleted meanwhile is proved to nobody's good.
+    if context
+        .store
+        .read(&manifest.backup, manifest::FILE)
+        .await?
+        .is_none()
+    {
+        context.store.delete(&manifest.backup, manifest::FILE).await?;
+        return Err(BackupError::NoBackup(format!(
+            "the backup {} was deleted during its drill",
+            manifest.backup
+        )));
+    }
+    // An exchanged manifest is none of the drill's, and the proof, which names the old one, does not count for it.
+    verify::finished(context, &manifest.backup).await?;
     let outcome = Outcome {
         snapshot_at: Some(manifest.snapshot_at),
         size_bytes: manifest.size_bytes,

@@ -9,10 +9,12 @@ mod cells;
 mod census;
 mod check;
 mod create;
+pub mod domain;
 mod drill;
 mod error;
 mod frame;
 mod intake;
+pub mod jobs;
 mod listing;
 mod load;
 mod manifest;
@@ -45,6 +47,7 @@ pub use restore::{Options as RestoreOptions, Restored, restore};
 pub use retention::Policy;
 pub use stop::Stop;
 pub use store::Store;
+pub use tools::version as tool_version;
 pub use verify::{Verified, verify};
 
 /// What every one of them works with.

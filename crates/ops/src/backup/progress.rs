@@ -15,6 +15,8 @@ pub(super) type Counter = Arc<AtomicU64>;
 /// Tells how it goes.
 pub struct Progress {
     terminal: bool,
+    /// Into the log and nowhere else.
+    logged: bool,
     step: Mutex<String>,
     /// Bytes that have gone through in this step.
     done: Counter,
@@ -26,9 +28,19 @@ impl Progress {
     pub fn new() -> Self {
         Self {
             terminal: stderr().is_terminal(),
+            logged: false,
             step: Mutex::default(),
             done: Counter::default(),
             of: AtomicU64::new(0),
+        }
+    }
+
+    /// For a job: the steps go into the log.
+    pub fn logged() -> Self {
+        Self {
+            terminal: false,
+            logged: true,
+            ..Self::new()
         }
     }
 
@@ -37,7 +49,9 @@ impl Progress {
         let what = what.into();
         self.done.store(0, Ordering::Relaxed);
         self.of.store(of, Ordering::Relaxed);
-        if !self.terminal {
+        if self.logged {
+            tracing::info!("{what}");
+        } else if !self.terminal {
             let _ = writeln!(stderr().lock(), "{what}");
         }
         if let Ok(mut step) = self.step.lock() {

@@ -50,6 +50,27 @@ pub struct Restored {
 /// # Errors
 /// See [`BackupError`].
 pub async fn restore(context: &Context<'_>, options: &Options) -> Result<Restored, BackupError> {
+    let restored = Box::pin(try_restore(context, options)).await;
+    if let Err(error) = &restored {
+        note_failure(context, options, error).await;
+    }
+    restored
+}
+
+/// Writes into the configured database, where it is there, that a restore has failed. One that succeeded stands in what was
+/// restored.
+async fn note_failure(context: &Context<'_>, options: &Options, error: &BackupError) {
+    let noted = async {
+        let client = server::connect(context.program, context.program.owner.address()).await?;
+        let run = runs::begin(&client, Kind::Restore, &options.backup, context.store.location()).await?;
+        run.end(&client, Err(error)).await
+    };
+    if let Err(other) = noted.await {
+        tracing::debug!(error = %other, "the failed restore could not be written down");
+    }
+}
+
+async fn try_restore(context: &Context<'_>, options: &Options) -> Result<Restored, BackupError> {
     let started = Instant::now();
     let (manifest, manifest_sha256) = verify::finished(context, &options.backup).await?;
     schema::require_known(&manifest)?;

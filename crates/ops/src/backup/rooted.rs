@@ -70,10 +70,7 @@ pub(super) async fn store(
             Ok::<(), BackupError>(())
         };
         let name = format!("{}.copy", file_stem(index));
-        let input = Chunks {
-            receiver,
-            current: Bytes::new(),
-        };
+        let input = Chunks::new(receiver);
         let (copied, stored) = futures_util::join!(
             copying,
             outlet.put(Part::Rooted, &name, input, Counter::clone(count), None)
@@ -141,9 +138,18 @@ pub(super) async fn load(
 }
 
 /// Chunks of a channel as a stream of bytes.
-struct Chunks {
+pub(super) struct Chunks {
     receiver: mpsc::Receiver<Bytes>,
     current: Bytes,
+}
+
+impl Chunks {
+    pub fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self {
+            receiver,
+            current: Bytes::new(),
+        }
+    }
 }
 
 impl Read for Chunks {

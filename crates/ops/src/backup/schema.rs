@@ -1,7 +1,7 @@
 //! The schema of a snapshot or a restored database, and what has to be there beside it: roles, and who owns what.
 
-use db_core::migrate::MIGRATIONS;
 use db_core::tenancy;
+use db_migrate::MIGRATIONS;
 use pg_catalog::{Catalog, Options, quote_ident};
 use tokio_postgres::Client;
 

@@ -26,13 +26,7 @@ pub(super) async fn connect_as(
     name: &str,
 ) -> Result<Client, BackupError> {
     let options = db_core::connect_options(&program.config.database, name);
-    let connected = Connector::new(address, options)?.connect().await?;
-    tokio::spawn(async move {
-        if let Err(error) = connected.driver.await {
-            tracing::debug!(%error, "a connection ended");
-        }
-    });
-    let client = connected.client;
+    let client = Connector::new(address, options)?.client().await?;
     // Long work, whatever is set for the role or the database; and text that reads the same everywhere, because it is hashed.
     client
         .batch_execute(

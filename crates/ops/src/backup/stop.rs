@@ -3,12 +3,26 @@
 use command_line::ProgramError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::BackupError;
 
 /// Whether the process was asked to end.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(Told);
+
+#[derive(Clone, Debug)]
+enum Told {
+    BySignal(watch::Receiver<bool>),
+    ByToken(CancellationToken),
+}
+
+impl From<CancellationToken> for Stop {
+    /// Of a job, whose worker says when.
+    fn from(token: CancellationToken) -> Self {
+        Self(Told::ByToken(token))
+    }
+}
 
 impl Stop {
     /// Listens for SIGINT and SIGTERM, on the current runtime.
@@ -32,16 +46,21 @@ impl Stop {
             }
             std::process::exit(130);
         });
-        Ok(Self(stop))
+        Ok(Self(Told::BySignal(stop)))
     }
 
     /// The work's result, or [`ProgramError::Interrupted`] as soon as the process is told to stop: the work is dropped then, and
     /// the caller cleans up.
     pub async fn or<T>(&self, work: impl Future<Output = Result<T, BackupError>>) -> Result<T, BackupError> {
-        let mut stop = self.0.clone();
+        let told = async {
+            match self.0.clone() {
+                Told::BySignal(mut signal) => drop(signal.wait_for(|told| *told).await),
+                Told::ByToken(token) => token.cancelled().await,
+            }
+        };
         tokio::select! {
             result = work => result,
-            _ = stop.wait_for(|told| *told) => Err(ProgramError::Interrupted.into()),
+            () = told => Err(ProgramError::Interrupted.into()),
         }
     }
 }

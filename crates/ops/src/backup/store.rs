@@ -13,7 +13,9 @@ use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart};
+use object_store::{
+    Certificate, ClientOptions, ObjectStore, ObjectStoreExt as _, RetryConfig, WriteMultipart,
+};
 use secrecy::ExposeSecret as _;
 
 use super::{BackupError, Name};
@@ -40,6 +42,25 @@ pub(super) struct Stored {
     pub name: String,
     pub size: u64,
     pub modified: DateTime<Utc>,
+}
+
+/// How the store is spoken to: whose certificates are believed, above all.
+fn client_options(config: &BackupConfig) -> Result<ClientOptions, BackupError> {
+    let mut options = ClientOptions::new().with_connect_timeout(Duration::from_secs(5));
+    if let Some(file) = &config.s3_root_cert {
+        let wrong = |problem: String| {
+            BackupError::Config(format!("backup.s3_root_cert, {}: {problem}", file.display()))
+        };
+        let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+        let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
+        if certificates.is_empty() {
+            return Err(wrong("there is no certificate in it".to_owned()));
+        }
+        for certificate in certificates {
+            options = options.with_root_certificate(certificate);
+        }
+    }
+    Ok(options)
 }
 
 impl Store {
@@ -106,7 +127,7 @@ impl Store {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
             .with_region(&config.s3_region)
-            .with_client_options(ClientOptions::new().with_connect_timeout(Duration::from_secs(5)))
+            .with_client_options(client_options(config)?)
             .with_retry(RetryConfig {
                 max_retries: 5,
                 retry_timeout: Duration::from_secs(60),

@@ -279,3 +279,12 @@ fn versioned(parent: &Path, prefix: &str, name: &str) -> Vec<PathBuf> {
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
+
+/// Version of the program that would be used with a server of this major version. For the doctor.
+///
+/// # Errors
+/// There is none, or only older ones.
+pub async fn version(config: &Config, name: &'static str, major: u32) -> Result<String, BackupError> {
+    let tool = Tool::find(config, name, major, "this server").await?;
+    Ok(format!("{name} {}", tool.version))
+}

@@ -114,7 +114,7 @@ impl std::str::FromStr for Which {
 }
 
 impl Which {
-    async fn name(&self, store: &Store) -> Result<Name, BackupError> {
+    pub(super) async fn name(&self, store: &Store) -> Result<Name, BackupError> {
         match self {
             Self::Named(name) => Ok(name.clone()),
             Self::Latest => Ok(backup::find(store, None).await?.backup),
@@ -217,7 +217,7 @@ fn look(
 }
 
 /// For commands that need the database too; they clean up when they are told to stop.
-fn work(
+pub(super) fn work(
     place: &Place,
     settings: Vec<String>,
     make: bool,

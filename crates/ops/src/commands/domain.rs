@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use db_core::Clock;
-use db_core::migrate::Migrator;
 use db_core::provision::{
     NewProvisionedDomain, ProvisionError, ProvisionedDomain, provision_domain, provisioned_domain_list,
 };
 use db_core::secrets::password::generate;
 use db_core::setup::KeySource;
+use db_migrate::Migrator;
 use secrecy::ExposeSecret as _;
 
+use super::domain_rows;
 use crate::cli::{CreateDomain, Domain, Json};
 use crate::failure::Failure;
 use crate::output::Cell;
@@ -21,6 +22,10 @@ pub fn run(command: Domain, settings: Vec<String>) -> Result<(), Failure> {
     match command {
         Domain::Create(options) => create(&options, settings),
         Domain::List(json) => list(json, settings),
+        Domain::Export(options) => domain_rows::export(&options, settings),
+        Domain::Restore(options) => domain_rows::restore(&options, settings),
+        Domain::Copy(options) => domain_rows::copy(&options, settings),
+        Domain::Erase(options) => domain_rows::erase(&options, settings),
     }
 }
 
@@ -98,10 +103,12 @@ fn list(Json { json }: Json, settings: Vec<String>) -> Result<(), Failure> {
 }
 
 /// An empty database is one that is not set up, rather than one with migrations pending.
-async fn require_set_up(program: &Program) -> Result<(), Failure> {
+pub(super) async fn require_set_up(program: &Program) -> Result<(), Failure> {
     if !db_core::setup::is_initialized(&program.owner).await? {
         return Err(ProvisionError::NotSetUp.into());
     }
-    let status = Migrator::new(&program.owner, Duration::ZERO).status().await?;
+    let status = Migrator::new(program.owner.connector(), Duration::ZERO)
+        .status()
+        .await?;
     Ok(status.require_current()?)
 }

@@ -3,10 +3,15 @@
 pub mod backup;
 mod backup_report;
 mod config;
+pub mod doctor;
 mod domain;
+pub mod domain_rows;
+pub mod keys;
 pub mod migrate;
-pub mod migrate_lint;
+pub mod provision;
 mod setup;
+pub mod verify;
+mod worker;
 
 use clap::CommandFactory as _;
 
@@ -24,6 +29,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Domain(command) => domain::run(command, settings),
         Command::Backup(command) => backup::run(command, settings),
         Command::Restore(options) => backup::restore(options, settings),
+        Command::Keys(command) => keys::run(command, settings),
+        Command::Worker(options) => worker::run(options, settings),
+        Command::Provision(options) => provision::run(options, settings),
+        Command::Verify(command) => verify::run(command, settings),
+        Command::Doctor(options) => doctor::run(options, settings),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "plinth-ops", &mut script);

@@ -6,7 +6,7 @@ use crate::backup::{cards, contents};
 use crate::support::Ops;
 
 /// A database of an owner that may make roles and databases, and is no superuser.
-async fn owned() -> (TestDatabase, String, Ops) {
+pub async fn owned() -> (TestDatabase, String, Ops) {
     let database = TestDatabase::empty().await;
     let client = database.superuser().await;
     let owner = format!("{}_owner", database.name());
@@ -110,7 +110,7 @@ async fn a_policy_that_hides_one_row_is_found_before_the_dump() {
     clean(&database, &owner, &client).await;
 }
 
-async fn clean(database: &TestDatabase, owner: &str, client: &tokio_postgres::Client) {
+pub async fn clean(database: &TestDatabase, owner: &str, client: &tokio_postgres::Client) {
     client
         .batch_execute(&format!(
             "ALTER DATABASE {} OWNER TO CURRENT_USER; REASSIGN OWNED BY {owner} TO CURRENT_USER; DROP OWNED BY {owner}; DROP ROLE {owner}",

@@ -39,6 +39,46 @@ async fn serve(directory: &tempfile::TempDir) -> SocketAddr {
     address
 }
 
+/// Ends TLS before a server, with a certificate for localhost that a CA of the test's own has signed; the CA's, as PEM.
+async fn behind_tls(server: SocketAddr, name: &str) -> (SocketAddr, String) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec![name.to_owned()])
+        .unwrap()
+        .signed_by(&key, &ca)
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not believe the certificate goes away.
+                let Ok(mut client) = acceptor.accept(client).await else {
+                    return;
+                };
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (address, ca.pem())
+}
+
 /// Passes on so many bytes to the server, and then nothing more.
 async fn cut_after(server: SocketAddr, bytes: u64) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -189,4 +229,44 @@ async fn a_store_that_goes_away_half_way_has_no_backup() {
         ["complete"],
         "the next run clears away what the dead left: {listed:#}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_the_certificate_has_to_be_believed() {
+    let database = TestDatabase::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(&directory).await;
+    let files = tempfile::tempdir().unwrap();
+    let with_tls = async |name: &str| {
+        let (address, ca) = behind_tls(server, name).await;
+        let file = files.path().join(format!("{name}.pem"));
+        std::fs::write(&file, ca).unwrap();
+        let ops = Ops::on(&database)
+            .with("PLINTH_BACKUP_URL", "s3://backups/nightly/plinth")
+            .with(
+                "PLINTH_BACKUP_S3_ENDPOINT",
+                &format!("https://localhost:{}", address.port()),
+            )
+            .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        (ops, file)
+    };
+    let run = |ops: &Ops, code: i32, arguments: &[&str]| {
+        tokio::task::block_in_place(|| ops.expect(code, arguments))
+    };
+    let (stranger, ca) = with_tls("localhost").await;
+    let ran = run(&stranger, 11, &["backup", "create", "--no-drill"]);
+    assert!(ran.stderr.contains("certificate"), "{}", ran.stderr);
+    let known = stranger.with("PLINTH_BACKUP_S3_ROOT_CERT", ca.to_str().unwrap());
+    run(&known, 0, &["backup", "create"]);
+    run(&known, 0, &["backup", "verify"]);
+
+    // Of a CA that is believed, but for another name.
+    let (other, ca) = with_tls("elsewhere.test").await;
+    let other = other.with("PLINTH_BACKUP_S3_ROOT_CERT", ca.to_str().unwrap());
+    let ran = run(&other, 11, &["backup", "list"]);
+    assert!(ran.stderr.contains("not valid for name"), "{}", ran.stderr);
+    let missing = other.with("PLINTH_BACKUP_S3_ROOT_CERT", "/nowhere/ca.pem");
+    let ran = run(&missing, 78, &["backup", "list"]);
+    assert!(ran.stderr.contains("/nowhere/ca.pem"), "{}", ran.stderr);
 }

@@ -1,6 +1,6 @@
 //! Databases that another tool has migrated: taken over when they are what our migrations make, refused with a reason else.
 
-use db_core::migrate::MIGRATIONS;
+use db_migrate::MIGRATIONS;
 use test_support::TestDatabase;
 use tokio_postgres::Client;
 

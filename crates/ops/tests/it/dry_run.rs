@@ -189,7 +189,7 @@ async fn ours_pass_onto_an_empty_database() {
     let ops = Ops::on(&database);
     let plan = ops.expect(0, &["migrate", "run", "--dry-run", "--json"]).json();
     let migrations = plan["migrations"].as_array().unwrap();
-    assert_eq!(migrations.len(), db_core::migrate::MIGRATIONS.len());
+    assert_eq!(migrations.len(), db_migrate::MIGRATIONS.len());
     // Nothing was there before, so that nothing is locked.
     for migration in migrations {
         for statement in migration["statements"].as_array().unwrap() {

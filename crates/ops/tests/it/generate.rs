@@ -58,14 +58,40 @@ impl Folder {
         self.ops.expect(code, &all)
     }
 
-    /// Directories of migrations after the first one, in order.
+    /// A second migration, and what it makes is what is wanted.
+    fn have(&self, sql: &str) {
+        let second = self.path("migrations").join("2026-01-01-000002_more");
+        std::fs::create_dir_all(&second).unwrap();
+        std::fs::write(second.join("up.sql"), sql).unwrap();
+        std::fs::write(second.join("down.sql"), "SELECT 1;").unwrap();
+    }
+
+    /// Directories of migrations after those that were written by hand, in order.
     fn generated(&self) -> Vec<PathBuf> {
         let mut all: Vec<_> = std::fs::read_dir(self.path("migrations"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                !path
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with("2026-01-01-00000")
+            })
             .collect();
         all.sort();
-        all.split_off(1)
+        all
+    }
+
+    /// All that was generated, and takes it away again.
+    fn taken(&self) -> String {
+        let mut all = String::new();
+        for directory in self.generated() {
+            all.push_str(&read(&directory, "up.sql"));
+            std::fs::remove_dir_all(directory).unwrap();
+        }
+        all
     }
 
     /// No database was left behind, and nothing was done to the configured one.
@@ -140,6 +166,7 @@ async fn a_loss_is_refused_unless_it_is_allowed_and_then_marked() {
     .await;
     let ran = folder.generate(1, &[]);
     assert!(ran.stderr.contains("column public.notes.state"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--allow-destructive"), "{}", ran.stderr);
     assert!(folder.generated().is_empty());
     let ran = folder.generate(0, &["--allow-destructive", "--json"]);
     let value = ran.json();
@@ -201,17 +228,106 @@ async fn what_cannot_be_is_refused_and_nothing_is_written() {
     folder.is_tidy().await;
 }
 
+const FUSSY: &str =
+    "CREATE FUNCTION fussy(t text) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN t = 'as nobody guesses';";
+
 #[tokio::test]
 async fn what_does_not_pass_the_proof_is_removed_again() {
-    // The made-up rows have states that are none of these: no plan can know.
-    let folder =
-        Folder::wanting(&NOTES.replace("state text,", "state text CHECK (state IN ('open', 'closed')),"))
-            .await;
+    // The database before has no such function, so that no row can be made for it.
+    let wanted = NOTES.replace("state text,", "state text CHECK (fussy(state)),");
+    let folder = Folder::wanting(&format!("{FUSSY}{wanted}")).await;
     let ran = folder.generate(1, &[]);
-    assert!(ran.stderr.contains("is violated by some row"), "{}", ran.stderr);
+    for said in ["is violated by some row", "were made up for this proof", "--keep"] {
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    }
     assert!(folder.generated().is_empty());
     folder.generate(1, &["--keep"]);
-    assert!(!folder.generated().is_empty());
+    let up = folder.taken();
+    assert!(up.contains("NOT proved"), "{up}");
+    assert!(!up.contains("and proved"), "{up}");
+}
+
+#[tokio::test]
+async fn without_a_schema_rs_that_was_asked_for_nothing_is_written() {
+    let folder = Folder::wanting(&NOTES.replace("state text,", "state text, color text,")).await;
+    let ran = folder.generate(1, &["--schema-rs", "schema.rs"]);
+    assert!(
+        ran.stderr.contains("comment on its column color"),
+        "{}",
+        ran.stderr
+    );
+    assert!(folder.generated().is_empty());
+    assert!(!folder.path("schema.rs").exists());
+    folder.generate(0, &[]);
+    let up = folder.taken();
+    assert!(
+        up.starts_with("-- Generated from schema/ by make migrate-generate, and proved there and back."),
+        "{up}"
+    );
+}
+
+const MORE: &str = "
+    CREATE DOMAIN word AS text CHECK (VALUE <> '');
+    CREATE TYPE size AS ENUM ('small', 'large');
+    CREATE TABLE shelves (id integer PRIMARY KEY);
+    CREATE TABLE boxes (
+        id integer PRIMARY KEY, label text, word word, size size, place text CHECK (place <> 'nowhere'), number integer DEFAULT 1,
+        price numeric(12, 4), kind text, long integer GENERATED ALWAYS AS (id * 2) STORED, version integer NOT NULL DEFAULT 1);
+    CREATE TABLE logs (id integer NOT NULL, day date NOT NULL) PARTITION BY RANGE (day);
+    CREATE TABLE logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+";
+
+/// What rows of the old schema would not be, had they not been made for the new one; and what looks like harm and is none.
+#[tokio::test]
+async fn the_rows_of_the_proof_fit_what_is_wanted() {
+    let folder = Folder::wanting(NOTES).await;
+    folder.have(MORE);
+    let both = format!("{NOTES}{MORE}");
+    for (old, new) in [
+        ("label text,", "label text NOT NULL,"),
+        ("number integer DEFAULT 1", "number integer NOT NULL DEFAULT 1"),
+        ("place <> 'nowhere'", "place IN ('left', 'right')"),
+        ("VALUE <> ''", "VALUE <> '' AND char_length(VALUE) < 5"),
+        ("label text,", "label text UNIQUE,"),
+        (
+            "number integer DEFAULT 1,",
+            "number integer DEFAULT 1 REFERENCES shelves (id),",
+        ),
+        ("kind text,", "kind text CHECK (char_length(kind) = id + 1),"),
+        ("numeric(12, 4)", "numeric(14, 6)"),
+        ("version integer", "version bigint"),
+    ] {
+        let wanted = both.replace(old, new);
+        assert_ne!(wanted, both, "{old}");
+        folder.want(&wanted);
+        let ran = folder.generate(0, &[]);
+        assert!(!ran.stdout.contains("LOSES"), "{new}: {}", ran.stdout);
+        // It says by itself what it does on purpose.
+        let generated = folder.generated();
+        let mut lint = vec!["migrate", "lint", "--no-database"];
+        lint.extend(generated.iter().map(|path| path.to_str().unwrap()));
+        // A domain with a CHECK is what the schema asks for, and for people to defend.
+        if !old.starts_with("VALUE") {
+            folder.ops.expect(0, &lint);
+        }
+        assert!(!folder.taken().is_empty());
+    }
+    for (old, new) in [
+        ("(id * 2)", "(id * 3)"),
+        ("label text,", "label uuid,"),
+        ("'small', 'large'", "'large'"),
+        (
+            "logs_2026 PARTITION OF logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+            "logs_2026 (id integer NOT NULL, day date NOT NULL)",
+        ),
+    ] {
+        let wanted = both.replace(old, new);
+        assert_ne!(wanted, both, "{old}");
+        folder.want(&wanted);
+        folder.generate(0, &["--allow-destructive"]);
+        assert!(!folder.taken().is_empty());
+    }
+    folder.is_tidy().await;
 }
 
 #[tokio::test]
@@ -274,6 +390,10 @@ async fn a_backfill_of_tenants_rows() {
         "    public_id uuid NOT NULL DEFAULT gen_random_uuid(),\n    color text NOT NULL CHECK",
     );
     assert_ne!(tags, wanted);
+    // And a column that could be NULL in a table where much hangs together.
+    let cards = wanted.replace("    due_at timestamptz,", "    due_at timestamptz NOT NULL,");
+    assert_ne!(cards, wanted);
+    let wanted = cards;
     let comment = "COMMENT ON COLUMN tags.public_id IS 'Id shown to people.';";
     std::fs::write(
         folder.path("schema").join("40_work.sql"),
@@ -295,7 +415,10 @@ async fn a_backfill_of_tenants_rows() {
         .join(backfill["directory"].as_str().unwrap());
     let up = read(&directory, "up.sql");
     assert!(
-        up.contains("SET LOCAL ROLE plinth_system;\n        SET LOCAL row_security = on;"),
+        up.contains(
+            "    LOOP\n        SET LOCAL lock_timeout = '10s';\n        SET LOCAL ROLE plinth_system;\n        \
+             SET LOCAL row_security = on;\n        UPDATE ONLY public.tags SET public_id = DEFAULT"
+        ),
         "{up}"
     );
     folder.is_tidy().await;

@@ -47,8 +47,15 @@ impl Project {
 
     /// A migration behind ours. `down.sql` undoes nothing: nobody runs it.
     pub fn add(&self, name: &str, up: &str) {
-        self.write(&format!("2099-01-01-000000_{name}"), "up.sql", up);
-        self.write(&format!("2099-01-01-000000_{name}"), "down.sql", "SELECT 1;\n");
+        let directory = Self::directory(name);
+        self.write(&directory, "up.sql", up);
+        self.write(&directory, "down.sql", "SELECT 1;\n");
+    }
+
+    /// The number that a name begins with makes its version.
+    fn directory(name: &str) -> String {
+        let number: u32 = name.split_once('_').unwrap().0.parse().unwrap();
+        format!("2099-01-01-{number:06}_{name}")
     }
 
     pub fn path(&self, path: &str) -> String {
@@ -159,7 +166,7 @@ async fn a_good_migration_is_clean() {
     project.add("1_notes", GOOD);
     project.add("2_size", "CREATE INDEX CONCURRENTLY cards_size_idx ON cards (domain_id, size);\nALTER TABLE cards VALIDATE CONSTRAINT cards_size;\n");
     project.write(
-        "2099-01-01-000000_2_size",
+        "2099-01-01-000002_2_size",
         "metadata.toml",
         "run_in_transaction = false\n",
     );
@@ -191,7 +198,7 @@ async fn a_later_migration_may_mend_and_a_comment_may_allow() {
         .collect();
     assert_eq!(allowed, ["it is a test"]);
     // The same when this one alone is looked at: the others are applied all the same.
-    let third = project.path("migrations/2099-01-01-000000_3_allowed");
+    let third = project.path("migrations/2099-01-01-000003_3_allowed");
     let report = project.lint(&Ops::on(&database), 0, &[&third]);
     assert_eq!(report.get("files").unwrap().as_array().unwrap().len(), 2);
 }
@@ -214,7 +221,7 @@ async fn a_migration_that_postgresql_refuses_is_named_with_the_place() {
     let project = Project::new();
     project.add("1_wrong", "VACUUM cards;\n\nSELECT nonsense;\n");
     project.write(
-        "2099-01-01-000000_1_wrong",
+        "2099-01-01-000001_1_wrong",
         "metadata.toml",
         "run_in_transaction = false\n",
     );
@@ -239,7 +246,7 @@ fn without_a_database_it_says_so() {
             &migrations,
         ],
     );
-    let place = format!("{migrations}/2099-01-01-000000_1_bad/up.sql:1:1: error: ");
+    let place = format!("{migrations}/2099-01-01-000001_1_bad/up.sql:1:1: error: ");
     assert!(ran.stdout.starts_with(&place), "{}", ran.stdout);
     assert!(ran.stdout.contains("[ban-drop-table]\n  why: "), "{}", ran.stdout);
     assert!(
@@ -262,7 +269,7 @@ fn sarif_goes_to_a_file() {
     let project = Project::empty();
     project.add("1_bad", "DROP TABLE cards;\n");
     let file = project.path("lint.sarif");
-    let path = project.path("migrations/2099-01-01-000000_1_bad/up.sql");
+    let path = project.path("migrations/2099-01-01-000001_1_bad/up.sql");
     let arguments = [
         "migrate",
         "lint",
@@ -288,6 +295,35 @@ fn sarif_goes_to_a_file() {
         rules
             .iter()
             .any(|rule| rule.get("id").unwrap() == "rls-not-forced")
+    );
+}
+
+#[test]
+fn what_the_runner_refuses_is_said() {
+    let project = Project::empty();
+    project.add("1_one", "SELECT 1;\n");
+    project.write("2099-01-01-000001_two", "up.sql", "SELECT 2;\n");
+    project.write("2099-01-01-000001_two", "down.sql", "SELECT 2;\n");
+    let ops = Ops::new();
+    let report = project.lint(&ops, 1, &["--no-database", "--all"]);
+    assert_eq!(found(&report, ""), [("refused-by-runner".to_owned(), 1)]);
+    let message = text(&report.get("findings").unwrap()[0], "message");
+    assert!(
+        message.contains("another migration has the same version"),
+        "{message}"
+    );
+    // Named by its path, it is said of one of the two at least.
+    let migrations = project.path("migrations");
+    let report = project.lint(&ops, 1, &["--no-database", &migrations]);
+    assert_eq!(found(&report, "").len(), 1);
+
+    let project = Project::empty();
+    project.add("1_one", "SELECT 1;\n\nSAVEPOINT x;\n");
+    let one = project.path("migrations/2099-01-01-000001_1_one");
+    let report = project.lint(&ops, 1, &["--no-database", &one]);
+    assert!(
+        found(&report, "").contains(&("refused-by-runner".to_owned(), 3)),
+        "{report:#}"
     );
 }
 

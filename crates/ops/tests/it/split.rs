@@ -1,6 +1,6 @@
 //! Where one statement ends and the next begins: asked of the server too.
 
-use db_core::migrate::split;
+use db_migrate::split;
 use test_support::TestDatabase;
 
 /// Files, and how many statements each has.
@@ -122,7 +122,7 @@ fn what_is_never_closed_is_named() {
 #[test]
 fn all_of_ours_are_cut() {
     let mut statements = 0;
-    for migration in db_core::migrate::MIGRATIONS {
+    for migration in db_migrate::MIGRATIONS {
         for sql in [&migration.up, &migration.down] {
             statements += split(sql).unwrap().len();
         }

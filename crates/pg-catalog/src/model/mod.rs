@@ -88,12 +88,51 @@ pub struct Extension {
     pub schema: String,
     /// Version. Not compared: it comes with the server, and an upgraded server keeps the old one. pg_dump leaves it out too.
     pub version: String,
+    /// What it has, in order of class and identity. Not compared: it follows from the version, unless somebody has put something in or
+    /// replaced it, which [`Extension::members_as_objects`] is for.
+    #[serde(default)]
+    pub members: Vec<Member>,
 }
 
 impl Extension {
     pub(crate) fn facts(&self) -> Facts {
-        facts!(Extension of self; compared: schema; not: version)
+        facts!(Extension of self; compared: schema; not: version, members)
     }
+
+    /// Its members as objects that are compared when put into [`Catalog::others`]: `function of extension pgcrypto`, with definition, owner
+    /// and grants.
+    pub fn members_as_objects<'a>(&'a self, name: &'a str) -> impl Iterator<Item = OtherObject> + 'a {
+        self.members.iter().map(move |member| {
+            let mut definition = format!("{}; OWNER {}", member.definition, member.owner);
+            for (role, privileges) in &member.grants {
+                definition.push_str(&format!("; GRANT {privileges} TO {role}"));
+            }
+            OtherObject {
+                class: format!("{} of extension {name}", member.class),
+                identity: member.identity.clone(),
+                definition: Some(definition),
+                comment: None,
+            }
+        })
+    }
+}
+
+/// An object that belongs to an extension.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Kind as PostgreSQL calls it.
+    pub class: String,
+    /// Identity as `pg_identify_object` gives it.
+    pub identity: String,
+    /// What it is, as far as PostgreSQL can print it: a function's whole statement, a table's columns, a view's query.
+    pub definition: String,
+    /// Role that owns it; `a superuser` for any superuser, for the script of a trusted extension runs as one.
+    pub owner: String,
+    /// Grants.
+    pub grants: Grants,
+    /// Whether it can lead to what the caller may not reach otherwise: a table; a view on something that is no extension's; a function that is
+    /// SECURITY DEFINER or does not belong to a superuser; an event trigger.
+    pub exposed: bool,
 }
 
 /// An object of a rarer kind, so that none goes unseen: event trigger, publication, subscription, foreign table, server and data

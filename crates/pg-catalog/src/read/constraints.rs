@@ -5,23 +5,29 @@ use crate::model::object::ObjectId;
 use crate::model::table::{Constraint, ConstraintKind};
 
 /// Without constraint triggers ('t'), which are read as triggers; without NOT NULL ('n', 18), which is the column's, unless it is not
-/// valid; without those that a partition or child has from its parent.
+/// valid; without those that a child has from its parent, and those behind a foreign key to a partitioned table, one for each partition.
 const CONSTRAINTS: &str = "
 SELECT c.oid, c.conrelid AS relation, c.contypid AS domain, c.conname::text AS name, c.contype::text AS kind,
-       pg_get_constraintdef(c.oid) AS definition, c.convalidated AS validated, c.condeferrable AS deferrable,
+       pg_get_constraintdef(c.oid) AS definition, c.convalidated AND coalesce(ix.indisvalid AND ix.indisready AND ix.indislive, true) AS validated, c.condeferrable AS deferrable,
        c.condeferred AS deferred, CASE WHEN c.contype IN ('p', 'u', 'x') THEN c.conindid ELSE 0 END AS index,
        i.reloptions AS options, d.description AS comment,
        ARRAY (SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k (number, place)
               JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place) AS columns,
        fn.nspname::text AS referenced_schema, f.relname::text AS referenced_table,
        ARRAY (SELECT a.attname::text FROM unnest(c.confkey) WITH ORDINALITY k (number, place)
-              JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place) AS referenced_columns
+              JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.number ORDER BY k.place) AS referenced_columns,
+       NOT (c.conparentid = 0 AND (c.conislocal OR c.coninhcount = 0)) AS of_parent
 FROM pg_constraint c
+LEFT JOIN pg_class t ON t.oid = c.conrelid
+LEFT JOIN pg_constraint p ON p.oid = c.conparentid
 LEFT JOIN pg_class i ON i.oid = c.conindid AND c.contype IN ('p', 'u', 'x')
+LEFT JOIN pg_index ix ON ix.indexrelid = c.conindid AND c.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_class f ON f.oid = c.confrelid
 LEFT JOIN pg_namespace fn ON fn.oid = f.relnamespace
 LEFT JOIN pg_description d ON d.classoid = 'pg_constraint'::regclass AND d.objoid = c.oid
-WHERE c.connamespace = ANY ($1) AND c.conparentid = 0 AND (c.conislocal OR c.coninhcount = 0)
+WHERE c.connamespace = ANY ($1)
+  AND (c.conparentid = 0 AND (c.conislocal OR c.coninhcount = 0)
+       OR t.relispartition AND c.contype <> 'n' AND p.conrelid IS DISTINCT FROM c.conrelid)
   AND (c.contype IN ('c', 'p', 'u', 'x', 'f') OR (c.contype = 'n' AND NOT c.convalidated))";
 
 impl Reader<'_> {
@@ -33,6 +39,10 @@ impl Reader<'_> {
                 let Some(table) = self.catalog.tables.get_mut(&relation.name) else {
                     continue;
                 };
+                if cells.flag("of_parent")? {
+                    table.of_parent.constraints.insert(name, constraint(&cells)?);
+                    continue;
+                }
                 let id = ObjectId::Constraint {
                     relation: relation.name.clone(),
                     name: name.clone(),

@@ -3,7 +3,7 @@ use crate::error::Error;
 use crate::model::object::ObjectId;
 use crate::model::table::Index;
 
-/// Without those behind constraints, and without those that a partition has from its parent.
+/// Without those behind constraints.
 const INDEXES: &str = "
 SELECT i.indexrelid AS oid, i.indrelid AS relation, c.relname::text AS name,
        CASE WHEN c.relkind = 'I' THEN replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON ')
@@ -13,13 +13,14 @@ SELECT i.indexrelid AS oid, i.indrelid AS relation, c.relname::text AS name,
               LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number <> 0
               WHERE k.place <= i.indnkeyatts ORDER BY k.place) AS columns,
        pg_get_expr(i.indpred, i.indrelid) AS predicate, ts.spcname::text AS tablespace, i.indisclustered AS clustered,
+       c.relispartition AS of_parent,
        d.description AS comment
 FROM pg_index i
 JOIN pg_class c ON c.oid = i.indexrelid
 JOIN pg_am am ON am.oid = c.relam
 LEFT JOIN pg_tablespace ts ON ts.oid = c.reltablespace
 LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = 0
-WHERE c.relnamespace = ANY ($1) AND NOT c.relispartition
+WHERE c.relnamespace = ANY ($1)
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x'))";
 
 impl Reader<'_> {
@@ -44,6 +45,12 @@ impl Reader<'_> {
                 clustered: cells.flag("clustered")?,
                 comment: cells.get("comment")?,
             };
+            if cells.flag("of_parent")? {
+                if let Some(table) = self.catalog.tables.get_mut(&relation.name) {
+                    table.of_parent.indexes.insert(name, index);
+                }
+                continue;
+            }
             self.register(PG_CLASS, cells.get("oid")?, id);
             if let Some(indexes) = self.indexes_of(&relation) {
                 indexes.insert(name, index);

@@ -6,6 +6,7 @@ mod dependencies;
 mod functions;
 mod grants;
 mod indexes;
+mod members;
 mod others;
 mod policies;
 mod relations;
@@ -159,6 +160,7 @@ impl<'a> Reader<'a> {
         self.read_database().await?;
         self.read_schemas().await?;
         self.read_extensions().await?;
+        self.read_members().await?;
         self.read_relations().await?;
         self.read_columns().await?;
         self.read_types().await?;

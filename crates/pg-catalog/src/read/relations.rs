@@ -18,7 +18,7 @@ SELECT c.oid, c.relnamespace AS namespace, c.relname::text AS name, c.relkind::t
             WHERE i.indrelid = c.oid AND i.indisreplident) END AS replica_identity,
        c.reloptions || ARRAY (SELECT 'toast.' || o FROM unnest(toast.reloptions) o) AS options,
        nullif(am.amname, 'heap')::text AS access_method, ts.spcname::text AS tablespace, d.description AS comment,
-       CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS query
+       CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END AS query, out_of_order.parts AS out_of_order
 FROM pg_class c
 LEFT JOIN pg_class toast ON toast.oid = c.reltoastrelid
 LEFT JOIN pg_am am ON am.oid = c.relam
@@ -28,6 +28,20 @@ LEFT JOIN (SELECT i.inhrelid, array_agg(pn.nspname::text ORDER BY i.inhseqno) AS
                   array_agg(p.relname::text ORDER BY i.inhseqno) AS names
            FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace
            WHERE p.relkind IN ('r', 'p') GROUP BY i.inhrelid) parents ON parents.inhrelid = c.oid
+LEFT JOIN (SELECT part.relation, array_agg(DISTINCT part.what ORDER BY part.what) AS parts FROM (
+               SELECT t.tgrelid AS relation, format('%s %I: trigger %s', CASE WHEN k.contype = 'f' THEN 'foreign key'
+                          WHEN k.oid IS NOT NULL THEN 'constraint' ELSE 'trigger' END, coalesce(k.conname, t.tgname),
+                          CASE t.tgenabled WHEN 'O' THEN 'enabled' WHEN 'D' THEN 'disabled' WHEN 'R' THEN 'replica only'
+                          ELSE 'always' END) AS what
+               FROM pg_trigger t
+               LEFT JOIN pg_constraint k ON k.oid = t.tgconstraint
+               LEFT JOIN pg_trigger p ON p.oid = t.tgparentid
+               WHERE (t.tgisinternal OR t.tgparentid <> 0)
+                 AND t.tgenabled <> CASE WHEN t.tgisinternal THEN 'O' ELSE coalesce(p.tgenabled, 'O') END
+               UNION ALL
+               SELECT i.indrelid, format('index %I: invalid', ic.relname) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid
+               WHERE ic.relispartition AND NOT (i.indisvalid AND i.indisready AND i.indislive)) part
+           GROUP BY part.relation) out_of_order ON out_of_order.relation = c.oid
 WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = ANY ($1)
   AND NOT EXISTS (SELECT FROM pg_depend e
                   WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')";
@@ -93,9 +107,11 @@ impl Reader<'_> {
             columns: Vec::new(),
             constraints: Default::default(),
             indexes: Default::default(),
+            of_parent: Default::default(),
             policies: Default::default(),
             triggers: Default::default(),
             grants: Default::default(),
+            out_of_order: cells.list("out_of_order")?,
         })
     }
 

@@ -9,13 +9,20 @@ const DATABASE: &str = "
 SELECT current_setting('server_version_num')::int4 AS version, pg_get_userbyid(datdba)::text AS owner
 FROM pg_database WHERE datname = current_database() AND $1::oid[] IS NOT NULL";
 
+/// Without those that are an extension's, unless they hold something that is not.
 const SCHEMAS: &str = "
 SELECT n.oid, n.nspname::text AS name, pg_get_userbyid(n.nspowner)::text AS owner, d.description AS comment
 FROM pg_namespace n
 LEFT JOIN pg_description d ON d.classoid = 'pg_namespace'::regclass AND d.objoid = n.oid
 WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> ALL ($1)
-  AND NOT EXISTS (SELECT FROM pg_depend e
-                  WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e')";
+  AND (NOT EXISTS (SELECT FROM pg_depend e
+                   WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e')
+       OR EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+                     AND NOT EXISTS (SELECT FROM pg_depend e
+                                     WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e'))
+       OR EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = n.oid
+                     AND NOT EXISTS (SELECT FROM pg_depend e
+                                     WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype IN ('e', 'i'))))";
 
 const EXTENSIONS: &str = "
 SELECT x.oid, x.extname::text AS name, x.extversion AS version, n.nspname::text AS schema
@@ -63,6 +70,7 @@ impl Reader<'_> {
             let extension = Extension {
                 schema: cells.text("schema")?,
                 version: cells.text("version")?,
+                members: Vec::new(),
             };
             self.catalog.extensions.insert(name, extension);
         }

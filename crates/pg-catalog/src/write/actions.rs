@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::alike::{in_place, is_renamed};
 use super::error::PlanError;
-use super::{Context, casts, constraints, find, types};
+use super::{Context, casts, columns, find, types};
 use crate::model::Catalog;
 use crate::model::object::ObjectId;
-use crate::model::table::{ConstraintKind, Table};
+use crate::model::table::ConstraintKind;
 
 /// What happens to an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,71 +90,9 @@ impl Actions {
         }
         actions.attached(context);
         actions.renamed(context);
+        actions.identities_to_serials(context);
         actions.spread(context)?;
         Ok(actions)
-    }
-
-    /// What is there because a table became a partition, or no longer because it was one, comes and goes by itself.
-    fn attached(&mut self, context: &Context<'_>) {
-        let ids: Vec<ObjectId> = self.of.keys().cloned().collect();
-        for id in ids {
-            let ObjectId::Table { name } = &id else { continue };
-            let (Some(have), Some(want)) = (context.have.tables.get(name), context.want.tables.get(name))
-            else {
-                continue;
-            };
-            let (alone, parent) = match (&have.partition_of, &want.partition_of) {
-                (None, Some(parent)) => (have, context.want.tables.get(parent)),
-                (Some(parent), None) => (want, context.have.tables.get(parent)),
-                _ => continue,
-            };
-            // A partition cannot have other columns than its parent: what differs comes after, or before, by itself.
-            for (side, other, action) in [(have, want, Action::Drop), (want, have, Action::Create)] {
-                for column in side.columns.iter().filter(|it| it.inherited) {
-                    let of_parent = parent.is_some_and(|parent| parent.column(&column.name).is_some());
-                    if other.column(&column.name).is_none()
-                        && of_parent
-                        && !self.moves_with(side, &column.name)
-                    {
-                        let (relation, name) = (name.clone(), column.name.clone());
-                        self.of
-                            .insert(ObjectId::Column { relation, name }, action.clone());
-                    }
-                }
-            }
-            let Some(parent) = parent else { continue };
-            let relation = name.clone();
-            for (name, index) in &alone.indexes {
-                let twin = parent.indexes.values().any(|it| {
-                    (&it.columns, it.unique, &it.method, &it.predicate)
-                        == (&index.columns, index.unique, &index.method, &index.predicate)
-                });
-                if twin {
-                    let (relation, name) = (relation.clone(), name.clone());
-                    self.of.remove(&ObjectId::Index { relation, name });
-                }
-            }
-            for (name, constraint) in &alone.constraints {
-                let twin = parent.constraints.iter().any(|(other, it)| {
-                    it.definition == constraint.definition && (constraints::has_index(it) || other == name)
-                });
-                if twin {
-                    let (relation, name) = (relation.clone(), name.clone());
-                    self.of.remove(&ObjectId::Constraint { relation, name });
-                }
-            }
-        }
-    }
-
-    /// Whether the parent's column comes or goes too, and takes the partition's along.
-    fn moves_with(&self, partition: &Table, column: &str) -> bool {
-        let parent = partition.partition_of.clone();
-        parent.is_some_and(|relation| {
-            let name = column.to_owned();
-            self.is(&ObjectId::Column { relation, name }, |it| {
-                matches!(it, Action::Drop | Action::Create)
-            })
-        })
     }
 
     /// A constraint or index that only has another name is renamed: there is nothing to guess, and nothing to lose.
@@ -168,6 +106,19 @@ impl Actions {
             {
                 self.of.insert(new, Action::Rename(name.clone()));
                 self.of.remove(&old);
+            }
+        }
+    }
+
+    /// The sequence of an identity column goes with it, and a new one may want its name: the identity makes way before, and the default
+    /// comes after.
+    fn identities_to_serials(&mut self, context: &Context<'_>) {
+        for id in self.with(|action| *action == Action::Alter) {
+            let (have, want) = (find::column(context.have, &id), find::column(context.want, &id));
+            if have.is_some_and(|it| it.identity.is_some() && !it.inherited)
+                && want.is_some_and(|it| it.identity.is_none() && it.default.is_some())
+            {
+                self.detached.insert(id);
             }
         }
     }
@@ -236,7 +187,10 @@ impl Actions {
                     else {
                         continue;
                     };
-                    if have.generated.is_some() != want.generated.is_some() {
+                    let inherited = have.inherited && want.inherited;
+                    if have.generated.is_some() != want.generated.is_some()
+                        || columns::is_another(have, want) && !inherited
+                    {
                         self.reach.insert(id, Reach::All);
                     } else if (&have.data_type, &have.collation) != (&want.data_type, &want.collation)
                         && !have.inherited

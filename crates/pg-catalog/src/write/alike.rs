@@ -3,6 +3,7 @@
 use super::{Context, constraints, find, functions, indexes, policies, views};
 use crate::model::Catalog;
 use crate::model::object::ObjectId;
+use crate::model::table::{Constraint, ConstraintKind, Index, Table};
 
 /// Whether they are one constraint, or one index, under two names.
 pub(super) fn is_renamed(context: &Context<'_>, old: &ObjectId, new: &ObjectId) -> bool {
@@ -35,6 +36,43 @@ pub(super) fn is_renamed(context: &Context<'_>, old: &ObjectId, new: &ObjectId) 
         }
         _ => false,
     }
+}
+
+/// Whether a table that is attached has this index of its parent already, so that it becomes that one's part.
+pub(super) fn has_part_of(of_parent: &Index, parent: &Table, alone: &Table, attached: &Table) -> bool {
+    // PostgreSQL looks at neither the order of an index nor its storage.
+    let nearly = |own: &Index| {
+        let what = |it: &Index| {
+            (
+                it.columns.clone(),
+                it.unique,
+                it.method.clone(),
+                it.predicate.clone(),
+            )
+        };
+        what(of_parent) == what(own) && !parent.indexes.values().any(|it| are_twins(it, own))
+    };
+    alone.indexes.iter().any(|(name, own)| {
+        are_twins(of_parent, own) || attached.of_parent.indexes.contains_key(name) && nearly(own)
+    })
+}
+
+/// Whether one is to a partitioned table what the other is to a partition.
+pub(super) fn are_twins(of_parent: &Index, of_partition: &Index) -> bool {
+    let form = |index: &Index| {
+        let (_, form) = index.definition.split_once(" USING ")?;
+        Some((index.unique, form.to_owned()))
+    };
+    form(of_parent) == form(of_partition)
+}
+
+/// As [`are_twins`], of constraints and their names: only checks must have the same.
+pub(super) fn are_twin_constraints(
+    of_parent: (&String, &Constraint),
+    of_partition: (&String, &Constraint),
+) -> bool {
+    constraints::same(of_parent.1, of_partition.1)
+        && (of_parent.1.kind != ConstraintKind::Check || of_parent.0 == of_partition.0)
 }
 
 /// Whether an object that is on both sides, and differs, can be altered, there and back.

@@ -53,7 +53,7 @@ impl<'a> Nodes<'a> {
             ObjectId::DomainConstraint { domain, name } => self.alter_domain_constraint(id, domain, name),
             ObjectId::Sequence { name } => self.alter_sequence(id, name),
             ObjectId::Table { name } => self.alter_table(id, name)?,
-            ObjectId::Column { relation, .. } => self.alter_column(id, relation),
+            ObjectId::Column { relation, .. } => self.alter_column(id, relation)?,
             ObjectId::Function { signature } => self.both(
                 id,
                 |it| it.functions.get(signature),
@@ -219,13 +219,13 @@ impl<'a> Nodes<'a> {
         Ok(())
     }
 
-    fn alter_column(&mut self, id: &ObjectId, relation: &QualifiedName) {
+    fn alter_column(&mut self, id: &ObjectId, relation: &QualifiedName) -> Result<(), PlanError> {
         let Some(have) = find::column(self.context.have, id) else {
             self.view_column(relation);
-            return;
+            return Ok(());
         };
         let Some(want) = find::column(self.context.want, id) else {
-            return;
+            return Ok(());
         };
         let mut have = have.clone();
         if have.inherited && want.inherited {
@@ -234,31 +234,45 @@ impl<'a> Nodes<'a> {
             have.collation.clone_from(&want.collation);
             have.generated.clone_from(&want.generated);
         }
+        if self.actions.detached.contains(id) {
+            // It goes before the sequence comes that has its name.
+            have.identity = None;
+        }
         let bare = have.data_type.strip_suffix("[]").unwrap_or(&have.data_type);
         let comes_along = !have.inherited
             && self.actions.anew.iter().any(|it| match it {
                 ObjectId::Type { name } => bare == name.to_string(),
                 _ => false,
             });
+        let another = columns::is_another(&have, want);
         let staged = want.not_null
             && !have.not_null
             && self.in_use(relation)
             && !(have.identity.is_none() && want.identity.is_some())
-            && have.generated.is_some() == want.generated.is_some();
+            && !another;
         let except = Except {
             not_null: staged,
             default: comes_along || self.actions.detached.contains(id),
             data_type: comes_along,
         };
-        self.put(
-            Verb::Make,
-            id,
-            Class::Quick,
-            columns::change(relation, &have, want, except),
-        );
+        let pair = if another && have.generated.is_some() == want.generated.is_some() {
+            let bare = want.default.is_none() && want.identity.is_none() && want.generated.is_none();
+            if want.not_null && bare {
+                return Err(PlanError::NoCast {
+                    column: format!("{relation}.{}", quote_ident(&want.name)),
+                    from: have.data_type,
+                    to: want.data_type.clone(),
+                });
+            }
+            columns::replace(self.context, relation, &have, want)
+        } else {
+            columns::change(relation, &have, want, except)
+        };
+        self.put(Verb::Make, id, Class::Quick, pair);
         if staged {
             self.not_null(id, relation, &want.name);
         }
+        Ok(())
     }
 
     /// A view's column has its comment and default from the view's own steps.
@@ -294,9 +308,35 @@ impl<'a> Nodes<'a> {
         };
         let default = |catalog: &'a Catalog| find::column(catalog, id)?.default.as_ref();
         let (have, want) = (default(self.context.have), default(self.context.want));
-        self.put(Verb::Detach, id, Class::Quick, Pair::new(set(None), set(have)));
+        let column = find::column(self.context.have, id);
+        let identity = column.and_then(|column| column.identity.as_ref());
+        let mut attach = Pair::new(set(want), set(None));
+        let detach = match identity {
+            Some(identity) => {
+                let sequence = self
+                    .context
+                    .want
+                    .dependencies
+                    .of(id)
+                    .find_map(|needed| match needed {
+                        ObjectId::Sequence { name } => Some(name),
+                        _ => None,
+                    });
+                if let Some(sequence) = sequence {
+                    let sequence = crate::quote_literal(&sequence.to_string());
+                    attach
+                        .up
+                        .sql
+                        .push_str(&columns::continue_counting(relation, name, &sequence));
+                }
+                let goes_on = sequence.is_some();
+                columns::drop_identity(relation, name, identity, goes_on)
+            }
+            None => Pair::new(set(None), set(have)),
+        };
+        self.put(Verb::Detach, id, Class::Quick, detach);
         if want.is_some() {
-            self.put(Verb::Attach, id, Class::Quick, Pair::new(set(want), set(None)));
+            self.put(Verb::Attach, id, Class::Quick, attach);
         }
     }
 

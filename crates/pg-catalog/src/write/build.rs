@@ -142,8 +142,10 @@ fn way_out(actions: &Actions, cycle: &BTreeSet<Key>) -> Option<ObjectId> {
 fn loss(object: &ObjectId, pair: &Pair) -> Option<Loss> {
     let what = pair.up.destructive.clone()?;
     let hint = match object {
-        ObjectId::Table { name } => Some(format!("table:{name}=…")),
-        ObjectId::Sequence { name } => Some(format!("sequence:{name}=…")),
+        ObjectId::Table { name } if pair.up.sql.contains("DROP TABLE ") => Some(format!("table:{name}=…")),
+        ObjectId::Sequence { name } if pair.up.sql.contains("DROP SEQUENCE ") => {
+            Some(format!("sequence:{name}=…"))
+        }
         ObjectId::Column { relation, name } if pair.up.sql.contains(" DROP COLUMN ") => {
             Some(format!("column:{relation}.{}=…", crate::quote_ident(name)))
         }

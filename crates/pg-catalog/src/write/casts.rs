@@ -65,6 +65,65 @@ pub(super) fn related(from: &str, to: &str) -> bool {
         && (from.base == to.base || family(&from.base).is_some() && family(&from.base) == family(&to.base))
 }
 
+/// Casts of PostgreSQL's own between types that are not of one family: `pg_cast`, without strings, to and from which everything is cast.
+const CASTS: [(&str, &[&str]); 15] = [
+    ("bigint", &["oid", "money", "bit"]),
+    ("bit", &["integer", "bit varying", "bigint"]),
+    ("bit varying", &["bit"]),
+    ("boolean", &["integer"]),
+    ("cidr", &["inet"]),
+    ("inet", &["cidr"]),
+    ("integer", &["boolean", "bit", "money", "oid"]),
+    ("interval", &["time without time zone"]),
+    ("json", &["jsonb"]),
+    (
+        "jsonb",
+        &[
+            "boolean",
+            "json",
+            "double precision",
+            "integer",
+            "smallint",
+            "bigint",
+            "numeric",
+            "real",
+        ],
+    ),
+    ("macaddr", &["macaddr8"]),
+    ("macaddr8", &["macaddr"]),
+    ("money", &["numeric"]),
+    ("numeric", &["money"]),
+    ("time without time zone", &["interval"]),
+];
+
+/// Whether a cast leads from one to the other. Of types that are not PostgreSQL's own it is taken for granted.
+pub(super) fn exists(from: &str, to: &str) -> bool {
+    let (a, b) = (parts(from), parts(to));
+    let own = |it: &Parts| it.base.contains('.');
+    let string = |it: &Parts| STRINGS.contains(&it.base.as_str()) && !it.array;
+    if own(&a) || own(&b) || string(&a) || string(&b) {
+        return true;
+    }
+    let known = CASTS
+        .iter()
+        .any(|(from, to)| *from == a.base && to.contains(&b.base.as_str()));
+    let time = |it: &Parts| it.base.starts_with("time");
+    let geometric = |it: &Parts| GEOMETRIC.contains(&it.base.as_str());
+    let alike = |test: &dyn Fn(&Parts) -> bool| test(&a) && test(&b);
+    let strings = alike(&|it| STRINGS.contains(&it.base.as_str()));
+    a.array == b.array
+        && (strings
+            || a.base == b.base
+            || known
+            || related(from, to)
+            || alike(&time)
+            || alike(&geometric)
+            || b.base == format!("{}multirange", a.base.trim_end_matches("range")))
+}
+
+/// Between these there are casts, but not from each to each.
+const GEOMETRIC: [&str; 6] = ["point", "lseg", "box", "path", "polygon", "circle"];
+
 /// What changing the type does to values.
 pub(super) fn cast(from: &str, to: &str) -> Cast {
     let (a, b) = (parts(from), parts(to));
@@ -186,6 +245,34 @@ mod tests {
             ("integer[]", "integer", Lossy),
         ] {
             assert_eq!(cast(from, to), expected, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn some_types_have_no_cast() {
+        for (from, to) in [
+            ("integer", "text"),
+            ("text", "uuid"),
+            ("integer[]", "bigint[]"),
+            ("integer", "boolean"),
+            ("character varying(3)[]", "text[]"),
+            ("text[]", "text"),
+            ("jsonb", "numeric(3,1)"),
+            ("timestamp(3) with time zone", "time without time zone"),
+            ("int4range", "int4multirange"),
+            ("public.a", "integer"),
+        ] {
+            assert!(exists(from, to), "{from} -> {to}");
+        }
+        for (from, to) in [
+            ("int4range", "date"),
+            ("integer", "uuid"),
+            ("integer[]", "integer"),
+            ("boolean", "bigint"),
+            ("date", "integer"),
+            ("bytea", "jsonb"),
+        ] {
+            assert!(!exists(from, to), "{from} -> {to}");
         }
     }
 

@@ -190,6 +190,29 @@ pub(super) struct Except {
     pub(super) data_type: bool,
 }
 
+/// Whether one cannot become the other: it goes, and the other comes in its place.
+pub(super) fn is_another(have: &Column, want: &Column) -> bool {
+    have.generated.is_some() != want.generated.is_some() || !casts::exists(&have.data_type, &want.data_type)
+}
+
+/// One column in the place of another, both ways, where no cast leads from one to the other.
+pub(super) fn replace(context: &Context<'_>, table: &QualifiedName, have: &Column, want: &Column) -> Pair {
+    let again = |from: &Column, to: &Column| {
+        let mut step = drop(context, table, to).down;
+        step.sql.insert_str(0, &drop_step(table, from).sql);
+        if from.generated.is_some() {
+            return step.note(REWRITES);
+        }
+        step.loses(format!(
+            "the values of {table}.{}: no cast leads from {} to {}",
+            quote_ident(&from.name),
+            from.data_type,
+            to.data_type
+        ))
+    };
+    Pair::new(again(have, want), again(want, have))
+}
+
 /// One column to another, both ways.
 pub(super) fn change(table: &QualifiedName, have: &Column, want: &Column, except: Except) -> Pair {
     let (mut up, mut down) = (alter(table, have, want, except), alter(table, want, have, except));
@@ -230,11 +253,14 @@ fn alter(table: &QualifiedName, from: &Column, to: &Column, except: Except) -> S
     }
     if from.identity.is_some() && to.identity.is_none() {
         actions.push(format!("{column} DROP IDENTITY"));
+        lost = Some(counted(table, &name));
     }
     if from.not_null && !to.not_null && !except.not_null {
         actions.push(format!("{column} DROP NOT NULL"));
     }
-    if new_default && from.default.is_some() && (retyped || to.default.is_none()) {
+    // Where no cast takes the old default along, it has to be gone before the type changes.
+    let in_the_way = retyped && !casts::related(&from.data_type, &to.data_type);
+    if new_default && from.default.is_some() && (in_the_way || to.default.is_none()) {
         actions.push(format!("{column} DROP DEFAULT"));
     }
     if retyped {
@@ -277,11 +303,25 @@ fn alter(table: &QualifiedName, from: &Column, to: &Column, except: Except) -> S
     actions.extend(tuning(from, to));
 
     let mut script = Script::default();
+    if let (Some(had), Some(wanted)) = (&from.identity, &to.identity) {
+        let sequence = identity_sequence(table, &to.name);
+        let counted = format!(
+            "coalesce(pg_sequence_last_value({sequence}::regclass), {})",
+            had.sequence.start
+        );
+        sequences::move_on(&mut script, &had.sequence, &wanted.sequence, |condition, to| {
+            format!("SELECT setval({sequence}, {to}, false) WHERE {counted} {condition}")
+        });
+    }
     if !actions.is_empty() {
         script.add(alter_table(table, &actions));
     }
     if from.identity.is_none() && to.identity.is_some() {
-        script.add(continue_counting(table, &to.name));
+        script.append(&continue_counting(
+            table,
+            &to.name,
+            &identity_sequence(table, &to.name),
+        ));
     }
     comment(&mut script, table, from, to);
     Step {
@@ -291,14 +331,40 @@ fn alter(table: &QualifiedName, from: &Column, to: &Column, except: Except) -> S
     }
 }
 
-/// A new identity begins after the numbers that are there.
-fn continue_counting(table: &QualifiedName, column: &str) -> String {
+/// A new sequence begins after the numbers that are there. The sequence is an expression.
+pub(super) fn continue_counting(table: &QualifiedName, column: &str, sequence: &str) -> String {
     let name = quote_ident(column);
+    format!("SELECT setval({sequence}, max({name}))\nFROM {table}\nHAVING max({name}) IS NOT NULL;\n")
+}
+
+fn identity_sequence(table: &QualifiedName, column: &str) -> String {
     format!(
-        "SELECT setval(pg_get_serial_sequence({}, {}), max({name}))\nFROM {table}\nHAVING max({name}) IS NOT NULL",
+        "pg_get_serial_sequence({}, {})",
         crate::quote_literal(&table.to_string()),
         crate::quote_literal(column),
     )
+}
+
+fn counted(table: &QualifiedName, column: &str) -> String {
+    format!("how far the identity of {table}.{column} has counted")
+}
+
+/// Makes an identity column a plain one. `goes_on`: a sequence counts on behind its values.
+pub(super) fn drop_identity(table: &QualifiedName, column: &str, identity: &Identity, goes_on: bool) -> Pair {
+    let alter = format!("ALTER TABLE {table} ALTER COLUMN {}", quote_ident(column));
+    let mut back = format!("{alter} ADD {};\n", identity_clause(identity));
+    back.push_str(&continue_counting(
+        table,
+        column,
+        &identity_sequence(table, column),
+    ));
+    let drop = Step::new(format!("{alter} DROP IDENTITY;\n"));
+    let drop = if goes_on {
+        drop
+    } else {
+        drop.loses(counted(table, &quote_ident(column)))
+    };
+    Pair::new(drop, Step::new(back))
 }
 
 /// Whether an expression may give each row another value, so that adding a column with it would rewrite the table. What is not known may.

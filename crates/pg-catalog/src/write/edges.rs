@@ -24,6 +24,7 @@ impl Nodes<'_> {
         self.replica_identities();
         self.partitions();
         self.attaching();
+        self.primary_keys_before_null();
         let unchecked = self.bodies();
         for id in self.actions.of.keys() {
             // Where it can be, the new index is there before the old one goes.
@@ -116,6 +117,11 @@ impl Nodes<'_> {
             for needed in self.context.want.dependencies.of(id) {
                 let first = self.make(needed);
                 self.graph.before(&first, &Key::new(Verb::Attach, id));
+                let was_identity =
+                    find::column(self.context.have, id).is_some_and(|column| column.identity.is_some());
+                if was_identity && matches!(needed, ObjectId::Sequence { .. }) {
+                    self.graph.before(&Key::new(Verb::Detach, id), &first);
+                }
             }
         }
     }
@@ -279,6 +285,27 @@ impl Nodes<'_> {
             } else {
                 let then = self.dropped(&owner);
                 self.graph.before(&key, &then);
+            }
+        }
+    }
+
+    /// A column cannot be NULL while it is in a primary key.
+    fn primary_keys_before_null(&mut self) {
+        let keys: Vec<Key> = self.graph.nodes.keys().cloned().collect();
+        for drop in keys.iter().filter(|key| key.verb == Verb::Drop) {
+            let ObjectId::Constraint { relation, name } = &drop.object else {
+                continue;
+            };
+            if !is_primary_key(self.context.have, &drop.object) {
+                continue;
+            }
+            let found = find::constraint(self.context.have, relation, name);
+            for column in found.into_iter().flat_map(|it| &it.columns) {
+                let column = ObjectId::Column {
+                    relation: relation.clone(),
+                    name: column.clone(),
+                };
+                self.graph.rather_before(drop, &Key::new(Verb::Make, &column));
             }
         }
     }

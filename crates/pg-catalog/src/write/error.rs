@@ -46,6 +46,19 @@ pub enum PlanError {
         /// The column, qualified.
         column: String,
     },
+    /// A column of a type to which no cast leads, that must not be NULL, without a value for the rows that are there.
+    #[error(
+        "column {column} is NOT NULL, and no cast leads from {from} to {to}: the rows that are there have no value of the new type; give it \
+         a DEFAULT (it can be dropped in the next migration), or let it be NULL"
+    )]
+    NoCast {
+        /// The column, qualified.
+        column: String,
+        /// The type that it has.
+        from: String,
+        /// The type that it is to have.
+        to: String,
+    },
     /// A change that cannot be written.
     #[error("{object} cannot be changed by a generated migration: {why}; write this one by hand")]
     Unsupported {

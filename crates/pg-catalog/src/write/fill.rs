@@ -12,7 +12,11 @@ const BLOCKS: u32 = 1000;
 /// it finds no more, for a row that is updated meanwhile may move behind it.
 pub(super) fn backfill(context: &Context<'_>, table: &QualifiedName, column: &str) -> Pair {
     let name = quote_ident(column);
-    let mut sql = prelude(context.options.backfill_prelude.as_deref());
+    let prelude = context.options.backfill_prelude.iter();
+    let prelude: String = prelude
+        .map(|statement| format!("        {statement};\n"))
+        .collect();
+    let mut sql = String::new();
     for leaf in leaves(context, table) {
         let literal = quote_literal(&leaf.to_string());
         sql.push_str(&format!(
@@ -23,7 +27,7 @@ DECLARE
     seen bigint := 0;
 BEGIN
     LOOP
-        UPDATE ONLY {leaf} SET {name} = DEFAULT
+{prelude}        UPDATE ONLY {leaf} SET {name} = DEFAULT
         WHERE ctid >= format('(%s,0)', start)::tid AND ctid < format('(%s,0)', start + {BLOCKS})::tid AND {name} IS NULL;
         GET DIAGNOSTICS filled = ROW_COUNT;
         COMMIT;
@@ -40,15 +44,8 @@ $$;
 "
         ));
     }
-    sql.push_str(&prelude(context.options.backfill_postlude.as_deref()));
     let note = format!("Fills {table}.{name}, {BLOCKS} blocks at a time; the triggers of the table fire.");
     Pair::new(Step::new(sql).note(note), Step::default())
-}
-
-fn prelude(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| {
-        format!("{};\n", text.trim_end().trim_end_matches(';'))
-    })
 }
 
 /// The tables that hold the rows: a partitioned one holds none itself.

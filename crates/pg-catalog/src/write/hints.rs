@@ -118,13 +118,18 @@ impl Hints {
                 .iter()
                 .skip(1)
                 .fold(rename.clone(), |it, later| it.moved(later, true));
-            if !first.is_in(have, false) {
+            // Names may change places: by way of one that is there for a while only, into one that was given up.
+            let renamed = rename.renamed();
+            let came = before.iter().any(|earlier| earlier.renamed() == rename.old);
+            let free = before.iter().any(|earlier| earlier.old == renamed);
+            let goes_on = after.iter().skip(1).any(|later| later.old == renamed);
+            if !came && !first.is_in(have, false) {
                 return fail("there is nothing of that name");
             }
-            if first.is_in(have, true) {
+            if !free && first.is_in(have, true) {
                 return fail("the new name is taken");
             }
-            if !last.is_in(want, true) {
+            if !goes_on && !last.is_in(want, true) {
                 return fail("the desired schema has nothing of the new name");
             }
         }
@@ -217,6 +222,20 @@ impl Rename {
             Renamed::Function(signature) => moved(&mut signature.name),
         }
         self
+    }
+
+    /// What was renamed, under its new name.
+    fn renamed(&self) -> Renamed {
+        match &self.old {
+            Renamed::Schema(_) => Renamed::Schema(self.new.clone()),
+            Renamed::Relation(kind, old) => Renamed::Relation(*kind, self.target(old)),
+            Renamed::Function(old) => Renamed::Function(Signature {
+                name: self.target(&old.name),
+                arguments: old.arguments.clone(),
+            }),
+            Renamed::Part(kind, of, _) => Renamed::Part(*kind, of.clone(), self.new.clone()),
+            Renamed::Value(of, _) => Renamed::Value(of.clone(), self.new.clone()),
+        }
     }
 
     fn target(&self, old: &QualifiedName) -> QualifiedName {

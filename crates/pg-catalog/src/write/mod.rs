@@ -55,10 +55,9 @@ pub struct PlanOptions {
     /// Lock nobody out for long: indexes concurrently, constraints validated in a transaction of their own. Without it the plan is one
     /// part, in one transaction (a value added to an enum apart), for a database that nobody uses.
     pub online: bool,
-    /// Statement to run before a backfill, in the same session: `SET ROLE …`, where row level security holds for the owner.
-    pub backfill_prelude: Option<String>,
-    /// Statement to run after a backfill: `RESET ROLE`.
-    pub backfill_postlude: Option<String>,
+    /// Statements at the start of each batch of a backfill, without their semicolons. A batch is a transaction, in a `DO $$` block: what is
+    /// set for it is `SET LOCAL`, as `SET LOCAL ROLE …` where row level security holds for the owner.
+    pub backfill_prelude: Vec<String>,
 }
 
 impl Default for PlanOptions {
@@ -66,8 +65,7 @@ impl Default for PlanOptions {
         Self {
             allow_destructive: false,
             online: true,
-            backfill_prelude: None,
-            backfill_postlude: None,
+            backfill_prelude: Vec::new(),
         }
     }
 }
@@ -111,6 +109,8 @@ impl Plan {
                 });
             }
         }
+        let detached = partitions::detached(have, want);
+        let have = detached.as_ref().unwrap_or(have);
         let had = have.ids();
         let context = Context {
             have,

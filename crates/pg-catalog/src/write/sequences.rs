@@ -100,12 +100,20 @@ pub(super) fn alter(name: &QualifiedName, from: &Sequence, to: &Sequence) -> Ste
         changes.retain(|clause| !clause.starts_with("MINVALUE") && !clause.starts_with("MAXVALUE"));
         changes.push(format!("MINVALUE {} MAXVALUE {}", want.min, want.max));
     }
+    move_on(&mut script, have, want, |condition, to| {
+        let literal = crate::quote_literal(&name.to_string());
+        format!("SELECT setval({literal}, {to}, false) FROM {name} WHERE last_value {condition}")
+    });
     if !changes.is_empty() {
         script.add(format!("ALTER SEQUENCE {name} {}", changes.join(" ")));
     }
+    let mut lost = None;
     if from.unlogged != to.unlogged {
         let word = if to.unlogged { "UNLOGGED" } else { "LOGGED" };
         script.add(format!("ALTER SEQUENCE {name} SET {word}"));
+        lost = to
+            .unlogged
+            .then(|| format!("how far {name} has counted, whenever the server crashes"));
     }
     let comment = words::comment(
         &format!("SEQUENCE {name}"),
@@ -113,7 +121,32 @@ pub(super) fn alter(name: &QualifiedName, from: &Sequence, to: &Sequence) -> Ste
         to.comment.as_ref(),
     );
     comment.into_iter().for_each(|comment| script.add(comment));
-    script.step()
+    Step {
+        destructive: lost,
+        ..script.step()
+    }
+}
+
+/// A sequence that stands before the first number that is allowed from now on goes on to where it starts; PostgreSQL refuses the limits
+/// otherwise. One that has counted beyond its last number is left to that error: going back would give numbers twice.
+/// `go` writes what sets it to a number where a condition holds for the last one.
+pub(super) fn move_on(
+    script: &mut Script,
+    from: &SequenceOptions,
+    to: &SequenceOptions,
+    go: impl Fn(&str, i64) -> String,
+) {
+    let up = to.increment > 0;
+    let (moves, condition, first) = if up {
+        (to.min > from.min, format!("< {}", to.min), to.min)
+    } else {
+        (to.max < from.max, format!("> {}", to.max), to.max)
+    };
+    if moves {
+        // The old limits hold still.
+        let allowed = (from.min..=from.max).contains(&to.start);
+        script.add(go(&condition, if allowed { to.start } else { first }));
+    }
 }
 
 /// Gives the sequence to the column that owns it.

@@ -139,6 +139,7 @@ pub(super) fn alter(name: &QualifiedName, from: &Table, to: &Table) -> Step {
         });
     }
     let mut rewrite = Vec::new();
+    let unlogged = to.unlogged && !from.unlogged;
     if from.unlogged != to.unlogged {
         rewrite.push(if to.unlogged { "SET UNLOGGED" } else { "SET LOGGED" }.to_owned());
     }
@@ -178,7 +179,7 @@ pub(super) fn alter(name: &QualifiedName, from: &Table, to: &Table) -> Step {
     comment.into_iter().for_each(|comment| script.add(comment));
     Step {
         sql: script.0,
-        destructive: None,
+        destructive: unlogged.then(|| format!("the rows of {name}, whenever the server crashes")),
         notes,
     }
 }

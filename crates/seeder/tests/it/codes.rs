@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use db_core::migrate::Migrator;
+use db_migrate::Migrator;
 use test_support::{Ran, TestDatabase};
 
 use crate::support::{seeder_at, seeder_on};
@@ -59,7 +59,7 @@ fn a_database_that_is_away_is_7() {
 #[tokio::test]
 async fn a_database_that_comes_back_in_time_is_seeded() {
     let database = TestDatabase::empty().await;
-    Migrator::new(&database.owner(), Duration::from_secs(60))
+    Migrator::new(database.owner().connector(), Duration::from_secs(60))
         .run()
         .await
         .unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_core::migrate::Migrator;
+use db_migrate::Migrator;
 use test_support::{ACME, Ran, TestDatabase};
 use tokio_postgres::Client;
 
@@ -26,7 +26,7 @@ async fn rows(client: &Client) -> Vec<String> {
 
 async fn migrated() -> TestDatabase {
     let database = TestDatabase::empty().await;
-    Migrator::new(&database.owner(), Duration::from_secs(60))
+    Migrator::new(database.owner().connector(), Duration::from_secs(60))
         .run()
         .await
         .unwrap();

@@ -37,8 +37,8 @@ pub struct DomainView {
     slug: String,
     /// Name shown to people.
     name: String,
-    /// `active`, or `suspended`: no credential of the domain counts.
-    #[schema(pattern = "^(active|suspended)$")]
+    /// `active`; `suspended`: no credential of the domain counts; `erasing`: the same, and it is on its way out.
+    #[schema(pattern = "^(active|suspended|erasing)$")]
     status: String,
     /// Counts changes; the same as the ETag.
     version: i32,

@@ -68,7 +68,10 @@ impl Bench {
 
     /// The path with ids that exist.
     pub fn path(&self, path: &str) -> String {
-        let mut path = path.replace("{host}", "host.test");
+        let mut path = path
+            .replace("{host}", "host.test")
+            .replace("{queue}", "fixture")
+            .replace("{schedule}", "fixture");
         for (name, id) in &self.ids {
             path = path.replace(&format!("{{{name}}}"), &id.to_string());
         }

@@ -58,6 +58,9 @@ pub fn stand_in(operation: &str, parameter: &'static str) -> &'static str {
         ("delete_project", "project_id") => "empty_project_id",
         ("delete_board", "board_id") => "empty_board_id",
         ("delete_column", "column_id") => "empty_column_id",
+        ("retry_job" | "discard_job", "job_id") => "dead_job_id",
+        // The schedule of the fixture is the domain's own.
+        ("pause_job_schedule" | "resume_job_schedule", "domain_id") => "domain_id",
         // Suspending the domain of the other actors would lock them out.
         (_, "domain_id") => "spare_domain_id",
         ("revoke_organization_role", "assignment_id") => "organization_assignment_id",

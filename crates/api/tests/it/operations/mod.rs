@@ -93,12 +93,20 @@ impl Operation {
                 let wanted = bodies::stand_in(&self.id, key);
                 filled = filled.replace(&format!("{{{key}}}"), &ids.get(wanted).unwrap_or(id).to_string());
             }
+            // What is named rather than numbered.
+            for (key, value) in [
+                ("host", "new.example"),
+                ("queue", "fixture"),
+                ("schedule", "fixture"),
+            ] {
+                filled = filled.replace(&format!("{{{key}}}"), value);
+            }
             assert!(
-                !filled.contains("{host}")
-                    || filled.replace("{host}", "").find('{').is_none()
-                    || name == "body"
+                !filled.contains('{') || name == "body",
+                "{}: the fixture lacks an id of {filled}",
+                self.id
             );
-            filled.replace("{host}", "new.example")
+            filled
         };
         let path = fill(&self.path, "path");
         let body = bodies::body(&self.id)

@@ -2,6 +2,7 @@
 //!
 //! `scripts/test` names the program in `PLINTH_TEST_PGBOUNCER`. Without it these tests say that they are skipped; in CI they fail.
 
+mod jobs;
 mod load;
 mod logins;
 mod pooler;

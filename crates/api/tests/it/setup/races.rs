@@ -145,7 +145,7 @@ async fn a_setup_that_is_broken_off_leaves_no_key() {
         .batch_execute("CREATE TABLE IF NOT EXISTS placeholder ()")
         .await
         .unwrap();
-    db_core::migrate::Migrator::new(&app.db.owner(), Duration::from_secs(30))
+    db_migrate::Migrator::new(app.db.owner().connector(), Duration::from_secs(30))
         .run()
         .await
         .unwrap();

@@ -1,6 +1,6 @@
 //! `plinth-ops migrate baseline`
 
-use db_core::migrate::{Baseline, Migration, Migrator};
+use db_migrate::{Baseline, Migration, Migrator};
 
 use super::{PATIENCE, cli};
 use crate::failure::Failure;
@@ -15,7 +15,7 @@ pub fn run(migrations: &[Migration], options: cli::Baseline, settings: Vec<Strin
         trust: options.trust,
     };
     let done = block_on(async {
-        let migrator = Migrator::new(&program.owner, PATIENCE).with(migrations);
+        let migrator = Migrator::new(program.owner.connector(), PATIENCE).with(migrations);
         Ok::<_, Failure>(migrator.baseline(&asked).await?)
     })?;
     if options.json.json {

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use db_migrate::ServerWide;
 
+use super::lint::Lint;
 use crate::cli::Json;
-use crate::commands::migrate_lint::Lint;
 
 #[derive(Debug, Args)]
 pub struct Migrate {
@@ -110,6 +111,25 @@ pub struct DryRun {
     pub dry_run: bool,
 }
 
+/// Where what is tried may change roles and whatever else the databases of a server share.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Disposable {
+    /// The server is one that is thrown away: migrations may change what all its databases share, roles above all. Without it,
+    /// one that does is refused
+    #[arg(long)]
+    pub disposable_server: bool,
+}
+
+impl From<Disposable> for ServerWide {
+    fn from(disposable: Disposable) -> Self {
+        if disposable.disposable_server {
+            Self::Free
+        } else {
+            Self::Kept
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Generate {
     /// Name of the migration: add_card_color
@@ -131,6 +151,8 @@ pub struct Generate {
     /// Leaves the files there also when they do not pass
     #[arg(long)]
     pub keep: bool,
+    #[command(flatten)]
+    pub server: Disposable,
     #[command(flatten)]
     pub json: Json,
 }
@@ -160,6 +182,8 @@ pub struct Verify {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rows: u32,
     #[command(flatten)]
+    pub server: Disposable,
+    #[command(flatten)]
     pub json: Json,
 }
 
@@ -188,7 +212,7 @@ pub enum Tool {
     Drizzle,
 }
 
-impl From<Tool> for db_core::migrate::Tool {
+impl From<Tool> for db_migrate::Tool {
     fn from(tool: Tool) -> Self {
         match tool {
             Tool::Diesel => Self::Diesel,

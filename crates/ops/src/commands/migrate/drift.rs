@@ -1,6 +1,6 @@
 //! `plinth-ops migrate drift`
 
-use db_core::migrate::{ComparedWith, Migration, Migrator};
+use db_migrate::{ComparedWith, Migration, Migrator};
 
 use super::{PATIENCE, cli};
 use crate::failure::Failure;
@@ -10,7 +10,7 @@ use crate::program::{Program, block_on};
 pub fn run(migrations: &[Migration], options: cli::Drift, settings: Vec<String>) -> Result<(), Failure> {
     let program = Program::open(settings)?;
     let drift = block_on(async {
-        let migrator = Migrator::new(&program.owner, PATIENCE).with(migrations);
+        let migrator = Migrator::new(program.owner.connector(), PATIENCE).with(migrations);
         Ok::<_, Failure>(migrator.drift(options.fingerprint).await?)
     })?;
     if options.json.json {
@@ -30,19 +30,25 @@ pub fn run(migrations: &[Migration], options: cli::Drift, settings: Vec<String>)
             (true, ComparedWith::Scratch) => format!(
                 "the schema is not as {up_to} make it (+ is missing in it, - is there besides, ~ is other: as it is -> as it should \
                  be):\n{}",
-                drift.difference
+                drift.named()
             ),
-            (true, ComparedWith::Fingerprint) => format!(
+            (true, ComparedWith::Fingerprint) if drift.surroundings.is_empty() => format!(
                 "the schema is not as it was after {up_to}: its fingerprint is another. What differs can be told where the login \
                  may make a database\n"
+            ),
+            (true, ComparedWith::Fingerprint) => format!(
+                "what is around the schema is not as it has to be (as it is -> as it should be; what differs within the schema, \
+                 its fingerprint does not tell):\n{}",
+                drift.named()
             ),
         })?;
     }
     if !drift.drifted {
         return Ok(());
     }
-    Err(Failure::Drift(match drift.compared_with {
-        ComparedWith::Scratch => output::count(drift.difference.len(), "difference"),
-        ComparedWith::Fingerprint => "another fingerprint".to_owned(),
+    Err(Failure::Drift(if drift.is_empty() {
+        "another fingerprint".to_owned()
+    } else {
+        output::count(drift.len(), "difference")
     }))
 }

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use db_core::Clock;
-use db_core::migrate::{Generate, Generated, MigrateError, generate};
+use db_migrate::{Direction, Generate, Generated, MigrateError, generate};
+use pg_catalog::PlanError;
 
-use super::cli;
+use super::{allow, cli};
 use crate::failure::Failure;
 use crate::output;
 use crate::program::{Program, block_on};
 
 pub fn run(migrations: &Path, options: &cli::Generate, settings: Vec<String>) -> Result<(), Failure> {
     let program = Program::open(settings)?;
+    let finish = |text: String, direction: Direction, transactional: bool| {
+        allow::deliberate(&text, direction, transactional, !options.rename.is_empty())
+    };
     let asked = Generate {
         name: &options.name,
         now: Clock::System.now(),
@@ -20,8 +24,17 @@ pub fn run(migrations: &Path, options: &cli::Generate, settings: Vec<String>) ->
         schema: &options.schema,
         migrations,
         keep: options.keep,
+        schema_rs: options.schema_rs.is_some(),
+        finish: &finish,
+        server_wide: options.server.into(),
     };
-    let mut generated = block_on(async { Ok::<_, Failure>(generate(&program.owner, &asked).await?) })?;
+    let mut generated = block_on(async {
+        Ok::<_, Failure>(
+            generate(program.owner.connector(), &asked)
+                .await
+                .map_err(say_the_flag)?,
+        )
+    })?;
     let schema_rs = match (&options.schema_rs, generated.schema_rs.take()) {
         (Some(path), Some(text)) => Some(write_schema_rs(path, text)),
         _ => None,
@@ -36,6 +49,16 @@ pub fn run(migrations: &Path, options: &cli::Generate, settings: Vec<String>) ->
     }
     schema_rs.transpose()?;
     Ok(())
+}
+
+/// Who is told of a loss is told how it is allowed.
+fn say_the_flag(error: MigrateError) -> MigrateError {
+    match error {
+        MigrateError::Plan(error @ PlanError::Destructive(_)) => MigrateError::Desired(format!(
+            "{error}\nwith --allow-destructive it is written all the same, and marked (make: args=--allow-destructive)"
+        )),
+        error => error,
+    }
 }
 
 fn write_schema_rs(path: &PathBuf, text: Result<String, String>) -> Result<&PathBuf, Failure> {

@@ -1,9 +1,11 @@
 //! `plinth-ops migrate`
 
+mod allow;
 mod baseline;
 pub mod cli;
 mod drift;
 mod generate;
+pub mod lint;
 mod plan;
 mod progress;
 mod show;
@@ -12,12 +14,11 @@ mod verify;
 use std::path::Path;
 use std::time::Duration;
 
-use db_core::migrate::{Applied, Direction, MIGRATIONS, Migration, Migrator, Task};
+use db_migrate::{Applied, Direction, MIGRATIONS, Migration, Migrator, Task};
 
 use self::cli::{Command, DryRun, Migrate};
 use self::progress::Stderr;
 use crate::cli::Json;
-use crate::commands::migrate_lint;
 use crate::failure::Failure;
 use crate::output;
 use crate::program::{Program, block_on};
@@ -44,7 +45,7 @@ pub fn run(options: Migrate, settings: Vec<String>) -> Result<(), Failure> {
                 Command::Lint(_) | Command::Verify(_) | Command::Generate(_)
             ) =>
         {
-            read = Migration::read_directory(directory).map_err(db_core::migrate::MigrateError::from)?;
+            read = Migration::read_directory(directory).map_err(db_migrate::MigrateError::from)?;
             &read
         }
         _ => MIGRATIONS,
@@ -96,7 +97,7 @@ pub fn run(options: Migrate, settings: Vec<String>) -> Result<(), Failure> {
             let directory = options.migrations.as_deref().unwrap_or(Path::new("migrations"));
             verify::run(directory, &asked, settings)
         }
-        Command::Lint(lint) => migrate_lint::run(lint, options.migrations, settings),
+        Command::Lint(lint) => lint::run(lint, options.migrations, settings),
     }
 }
 
@@ -107,17 +108,23 @@ fn perform(migrations: &[Migration], asked: &Asked, settings: Vec<String>) -> Re
     let patience = asked
         .wait
         .unwrap_or(if asked.dry_run { Duration::ZERO } else { PATIENCE });
-    let migrator = Migrator::new(&program.owner, patience)
+    let migrator = Migrator::new(program.owner.connector(), patience)
         .with(migrations)
         .watched_by(&stderr);
-    block_on(async {
+    let worked = block_on(async {
         program.owner.reachable(asked.wait.unwrap_or_default()).await?;
         if asked.dry_run {
-            plan::report(&migrator.plan(asked.task).await?, asked.json)
-        } else {
-            report(asked, &migrator.perform(asked.task).await?)
+            return plan::report(&migrator.plan(asked.task).await?, asked.json);
         }
-    })
+        migrator.perform(asked.task).await?;
+        report(asked, &stderr.done())
+    });
+    // What was done before the failure stays done.
+    let done = stderr.done();
+    if worked.is_err() && !asked.dry_run && (asked.json || !done.is_empty()) {
+        report(asked, &done)?;
+    }
+    worked
 }
 
 fn report(asked: &Asked, done: &[Applied]) -> Result<(), Failure> {

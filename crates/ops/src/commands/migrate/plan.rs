@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use db_core::migrate::{Direction, LockMode, Plan, PlannedMigration, PlannedStatement};
+use db_migrate::{Direction, LockMode, Plan, PlannedMigration, PlannedStatement};
 
 use crate::failure::Failure;
 use crate::output;

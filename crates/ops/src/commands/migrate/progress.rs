@@ -1,9 +1,10 @@
 //! How a long statement goes, on stderr: one line that is written over on a terminal, else a line every ten seconds.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use db_core::migrate::{Progress, Watch};
+use db_migrate::{Applied, Progress, Watch};
 
 /// How often a line is written where there is no terminal, in seconds.
 const PAUSE: u64 = 10;
@@ -12,6 +13,8 @@ pub struct Stderr {
     terminal: bool,
     /// The second of the statement in which the last line was written.
     said_at: AtomicU64,
+    /// What was done, to be told where the rest fails.
+    done: Mutex<Vec<Applied>>,
 }
 
 impl Stderr {
@@ -19,7 +22,13 @@ impl Stderr {
         Self {
             terminal: stderr().is_terminal(),
             said_at: AtomicU64::new(0),
+            done: Mutex::default(),
         }
+    }
+
+    /// What was applied and reverted, in order.
+    pub fn done(&self) -> Vec<Applied> {
+        self.done.lock().map(|done| done.clone()).unwrap_or_default()
     }
 }
 
@@ -32,6 +41,12 @@ impl Watch for Stderr {
         } else if seconds >= self.said_at.load(Ordering::Relaxed) + PAUSE {
             self.said_at.store(seconds, Ordering::Relaxed);
             let _ = writeln!(stderr().lock(), "{}", line(progress));
+        }
+    }
+
+    fn done(&self, applied: &Applied) {
+        if let Ok(mut done) = self.done.lock() {
+            done.push(applied.clone());
         }
     }
 

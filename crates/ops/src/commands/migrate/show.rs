@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use db_core::migrate::{Entry, Migration, Migrator, State, Status};
+use db_migrate::{Entry, Migration, Migrator, State, Status};
 
 use crate::cli::Json;
 use crate::failure::Failure;
@@ -13,7 +13,7 @@ use crate::program::{Program, block_on};
 pub fn run(migrations: &[Migration], Json { json }: Json, settings: Vec<String>) -> Result<(), Failure> {
     let program = Program::open(settings)?;
     let status = block_on(async {
-        let migrator = Migrator::new(&program.owner, Duration::ZERO).with(migrations);
+        let migrator = Migrator::new(program.owner.connector(), Duration::ZERO).with(migrations);
         Ok::<_, Failure>(migrator.status().await?)
     })?;
     if json {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use db_core::migrate::{FolderError, MigrateError, Migration, Verified, verify};
+use db_migrate::{FolderError, MigrateError, Migration, Verified, verify};
 
+use super::lint::merged_migrations;
 use super::{cli, plan};
-use crate::commands::migrate_lint::merged_migrations;
 use crate::failure::Failure;
 use crate::output;
 use crate::program::{Program, block_on};
@@ -20,7 +20,18 @@ pub fn run(directory: &Path, options: &cli::Verify, settings: Vec<String>) -> Re
     } else {
         let program = Program::open(settings)?;
         let rows = usize::try_from(options.rows).unwrap_or(usize::MAX);
-        block_on(async { Ok::<_, Failure>(verify(&program.owner, &migrations, &chosen, rows).await?) })?
+        block_on(async {
+            Ok::<_, Failure>(
+                verify(
+                    program.owner.connector(),
+                    &migrations,
+                    &chosen,
+                    rows,
+                    options.server.into(),
+                )
+                .await?,
+            )
+        })?
     };
     if options.json.json {
         output::json(&verified)?;
@@ -95,6 +106,9 @@ fn report(verified: &[Verified]) -> String {
         }
         for problem in &one.problems {
             text.push_str(&format!("  {}\n", problem.replace('\n', "\n    ")));
+        }
+        for note in &one.notes {
+            text.push_str(&format!("  note: {}\n", note.replace('\n', "\n    ")));
         }
         for migration in &one.locks {
             text.push_str(&plan::locks(migration));

@@ -40,7 +40,32 @@ ALTER SEQUENCE app.order_numbers OWNED BY app.orders.number;
 CREATE TABLE app.logs (id bigint NOT NULL, at date NOT NULL, line text) PARTITION BY RANGE (at);
 CREATE TABLE app.logs_2026 PARTITION OF app.logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 CREATE TABLE app.logs_2025 (id bigint NOT NULL, at date NOT NULL, line text);
+CREATE INDEX logs_2025_own ON app.logs_2025 (line DESC);
 CREATE TABLE app.lonely (a integer, b text);
+
+-- Whatever may hang on a column hangs on one of these.
+CREATE TYPE app.grade AS ENUM ('low', 'high');
+CREATE DOMAIN app.weight AS numeric CONSTRAINT weight_positive CHECK (VALUE > 0);
+CREATE FUNCTION app.slugify(t text) RETURNS text LANGUAGE sql IMMUTABLE RETURN lower(t);
+CREATE TABLE app.nodes (
+    id integer PRIMARY KEY,
+    next_id integer CONSTRAINT nodes_next_fkey REFERENCES app.nodes (id) DEFERRABLE INITIALLY DEFERRED,
+    name text NOT NULL CONSTRAINT nodes_name_check CHECK (app.slugify(name) <> ''),
+    key text GENERATED ALWAYS AS (app.slugify(name)) STORED,
+    grade app.grade NOT NULL DEFAULT 'low',
+    weight app.weight,
+    hidden boolean NOT NULL DEFAULT false,
+    during int4range,
+    number serial,
+    CONSTRAINT nodes_during_excl EXCLUDE USING gist (during WITH &&) WHERE (NOT hidden)
+);
+CREATE INDEX nodes_slug_idx ON app.nodes (app.slugify(name));
+CREATE POLICY visible ON app.nodes USING (NOT hidden);
+CREATE VIEW app.visible_nodes AS SELECT id, name, weight FROM app.nodes WHERE NOT hidden;
+CREATE TRIGGER stamp BEFORE UPDATE OF name ON app.nodes FOR EACH ROW WHEN (old.name IS DISTINCT FROM new.name) EXECUTE FUNCTION app.stamp();
+CREATE TABLE app.lefts (id integer PRIMARY KEY, right_id integer);
+CREATE TABLE app.rights (id integer PRIMARY KEY, left_id integer CONSTRAINT rights_left_fkey REFERENCES app.lefts (id));
+ALTER TABLE app.lefts ADD CONSTRAINT lefts_right_fkey FOREIGN KEY (right_id) REFERENCES app.rights (id);
 
 INSERT INTO app.parents SELECT d.id, p.id, 'parent ' || n, 'code ' || n
     FROM generate_series(1, 20) n,
@@ -64,4 +89,9 @@ INSERT INTO app.orders (id, person_id, email, total, at)
 INSERT INTO app.logs SELECT n, '2026-01-01'::date + n, 'line ' || n FROM generate_series(1, 25) n;
 INSERT INTO app.logs_2025 SELECT n, '2025-01-01'::date + n, 'line ' || n FROM generate_series(1, 25) n;
 INSERT INTO app.lonely SELECT n, NULL FROM generate_series(1, 5) n;
+INSERT INTO app.nodes (id, next_id, name, weight, during)
+    SELECT n, 1 + n % 10, 'Node ' || n, n * 0.5, int4range(n * 10, n * 10 + 5) FROM generate_series(1, 10) n;
+INSERT INTO app.lefts SELECT n FROM generate_series(1, 4) n;
+INSERT INTO app.rights SELECT n, n FROM generate_series(1, 4) n;
+UPDATE app.lefts SET right_id = id;
 REFRESH MATERIALIZED VIEW app.counts;

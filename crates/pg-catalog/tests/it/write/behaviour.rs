@@ -53,6 +53,27 @@ async fn a_column_needs_a_value() {
 }
 
 #[tokio::test]
+async fn a_column_needs_a_value_of_its_new_type() {
+    let (have, want) = schemas(
+        "TRUNCATE app.lonely; ALTER TABLE app.lonely DROP COLUMN a; ALTER TABLE app.lonely ADD COLUMN a uuid NOT NULL",
+    )
+    .await;
+    let options = PlanOptions {
+        allow_destructive: true,
+        ..PlanOptions::default()
+    };
+    let error = Plan::new(&have, &want, &Hints::default(), &options).unwrap_err();
+    assert!(
+        matches!(&error, PlanError::NoCast { column, .. } if column == "app.lonely.a"),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("no cast leads from integer to uuid"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_is_named() {
     let (have, want) = schemas(
         "DROP TABLE app.logs; CREATE TABLE app.logs (id bigint NOT NULL, at date NOT NULL, line text) PARTITION BY LIST (at);
@@ -135,25 +156,44 @@ async fn offline_is_one_transaction() {
 }
 
 #[tokio::test]
-async fn backfills_run_as_told() {
-    let (have, want) = schemas("ALTER TABLE app.people ADD COLUMN t uuid DEFAULT gen_random_uuid()").await;
+async fn each_batch_of_a_backfill_begins_as_told() {
+    let change = "ALTER TABLE app.people ADD COLUMN t uuid NOT NULL DEFAULT gen_random_uuid()";
+    let base = base().await;
+    // A plain owner, whom FORCE holds, so that it sees no row of its own table.
+    base.run(
+        "ALTER TABLE app.people OWNER TO pgc_other; GRANT ALL ON app.people TO pgc_app; GRANT USAGE ON SCHEMA app TO pgc_other;
+         ALTER TABLE app.people ENABLE ROW LEVEL SECURITY; ALTER TABLE app.people FORCE ROW LEVEL SECURITY;
+         CREATE POLICY every ON app.people TO pgc_app USING (true) WITH CHECK (true)",
+    )
+    .await;
+    let other = Database::copy(&base).await;
+    other.run(change).await;
+    let client = connect(&base.name).await;
+    let (have, want) = (read(&client).await, read(&connect(&other.name).await).await);
     let options = PlanOptions {
-        backfill_prelude: Some("SET ROLE pgc_app".into()),
-        backfill_postlude: Some("RESET ROLE;".into()),
+        backfill_prelude: vec![
+            "SET LOCAL ROLE pgc_app".into(),
+            "SET LOCAL row_security = on".into(),
+        ],
         ..PlanOptions::default()
     };
     let plan = Plan::new(&have, &want, &Hints::default(), &options).unwrap();
     let part = plan.parts.iter().find(|part| !part.transactional).unwrap();
-    assert!(
-        part.up[0].sql.starts_with("SET ROLE pgc_app;\nDO $$\n"),
-        "{}",
-        part.up[0].sql
-    );
-    assert!(
-        part.up[0].sql.ends_with("$$;\nRESET ROLE;\n"),
-        "{}",
-        part.up[0].sql
-    );
     assert!(part.down.is_empty());
     assert_eq!(part.down_sql(), "-- Nothing to undo.\n");
+    let begins = "    LOOP\n        SET LOCAL ROLE pgc_app;\n        SET LOCAL row_security = on;\n        UPDATE ONLY app.people SET t";
+    assert!(part.up[0].sql.contains(begins), "{}", part.up[0].sql);
+
+    let as_superuser = connect(&base.name).await;
+    let untold = Plan::new(&have, &want, &Hints::default(), &PlanOptions::default()).unwrap();
+    client
+        .batch_execute(&format!("SET ROLE pgc_other; {}", plan.parts[0].up_sql()))
+        .await
+        .unwrap();
+    for (plan, expected) in [(&untold, 0), (&plan, 50)] {
+        client.batch_execute(&plan.parts[1].up_sql()).await.unwrap();
+        let count = "SELECT count(*) FROM app.people WHERE t IS NOT NULL";
+        let filled: i64 = as_superuser.query_one(count, &[]).await.unwrap().get(0);
+        assert_eq!(filled, expected);
+    }
 }

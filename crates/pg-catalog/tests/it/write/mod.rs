@@ -2,7 +2,9 @@
 
 mod behaviour;
 mod columns;
+mod combined;
 mod constraints;
+mod found;
 mod others;
 mod proof;
 mod relations;

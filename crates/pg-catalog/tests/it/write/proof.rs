@@ -102,19 +102,14 @@ pub async fn read(client: &Client) -> Catalog {
         .unwrap()
 }
 
-/// Proves the plan from one schema to another, in a database that has the first; the way back may leave this difference.
-pub async fn prove_way(
-    client: &Client,
-    have: &Catalog,
-    want: &Catalog,
-    leaves: &'static [&'static str],
-) -> Result<(), String> {
+/// Proves the plan from one schema to another, in a database that has the first; `edit` says what may be lost, converted and left.
+pub async fn prove_way(client: &Client, have: &Catalog, want: &Catalog, edit: &Edit) -> Result<(), String> {
     let options = PlanOptions {
         allow_destructive: true,
         ..PlanOptions::default()
     };
     let plan = Plan::new(have, want, &Hints::default(), &options).map_err(|error| error.to_string())?;
-    prove_plan(client, &plan, have, want, &edit("").loses().leaves(leaves)).await
+    prove_plan(client, &plan, have, want, edit).await
 }
 
 /// The plan from the base to what the edit makes of it.

@@ -51,7 +51,9 @@ pub const TABLES: &[Edit] = &[
         edit("CREATE UNLOGGED TABLE app.quick ()"),
         edit("CREATE TABLE app.kinds () INHERITS (app.lonely)"),
         edit("CREATE TABLE app.points OF app.point"),
-        edit("ALTER TABLE app.lonely SET (fillfactor = 60), SET UNLOGGED").has(&["Rewrites"]),
+        edit("ALTER TABLE app.lonely SET (fillfactor = 60), SET UNLOGGED")
+            .loses()
+            .has(&["Rewrites", "-- Loses the rows of app.lonely, whenever the server crashes."]),
         edit("ALTER TABLE app.items FORCE ROW LEVEL SECURITY; ALTER TABLE app.people ENABLE ROW LEVEL SECURITY")
             .has(&["ALTER TABLE app.items FORCE ROW LEVEL SECURITY;"]),
         edit("ALTER TABLE app.lonely REPLICA IDENTITY FULL; COMMENT ON TABLE app.lonely IS 'Alone'"),
@@ -84,6 +86,45 @@ pub const PARTITIONS: &[Edit] = &[
               CREATE INDEX visits_at_idx ON app.visits (at);
               GRANT SELECT ON app.visits TO pgc_app"),
         edit("ALTER TABLE app.events DETACH PARTITION app.events_rest").has(&["DETACH PARTITION"]),
+        // An index or a constraint goes with its partition or without it, and comes before it or after it.
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; DROP INDEX app.events_at_idx"),
+        edit("DROP INDEX app.events_at_idx; ALTER TABLE app.events DETACH PARTITION app.events_rest"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; ALTER TABLE app.events DROP CONSTRAINT events_pkey"),
+        edit("ALTER TABLE app.events DROP CONSTRAINT events_pkey; ALTER TABLE app.events DETACH PARTITION app.events_rest"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; DROP INDEX app.events_rest_at_idx"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; ALTER TABLE app.events_rest DROP CONSTRAINT events_rest_pkey;
+              CREATE INDEX more ON app.events_rest (at DESC)"),
+        edit("DROP INDEX app.events_at_idx; CREATE INDEX events_at_idx ON app.events (at DESC);
+              ALTER TABLE app.events DETACH PARTITION app.events_rest"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; ALTER INDEX app.events_rest_at_idx RENAME TO own"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; DROP INDEX app.events_at_idx;
+              CREATE INDEX events_at_idx ON app.events (at DESC)"),
+        edit("ALTER TABLE app.events DETACH PARTITION app.events_rest; CREATE INDEX later ON app.events (at DESC)"),
+        edit("CREATE INDEX later ON app.events (at DESC); ALTER TABLE app.events DETACH PARTITION app.events_rest"),
+        edit("ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+              CREATE INDEX logs_line_idx ON app.logs (line)"),
+        // PostgreSQL takes the partition's for a part of the parent's, in whatever order it is.
+        edit("CREATE INDEX logs_line_idx ON app.logs (line);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("CREATE INDEX own ON app.logs_2025 (id);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("CREATE INDEX logs_line_idx ON app.logs (line DESC);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("CREATE INDEX logs_line_idx ON app.logs (line DESC); CREATE INDEX more ON app.logs (line);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("DROP INDEX app.logs_2025_own; ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+              CREATE INDEX logs_line_idx ON app.logs (line DESC)"),
+        edit("ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+              ALTER TABLE app.logs ADD PRIMARY KEY (id, at)"),
+        edit("ALTER TABLE app.logs ADD UNIQUE (id, at);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("ALTER TABLE app.logs ADD CONSTRAINT line_check CHECK (line <> ''), ADD FOREIGN KEY (id) REFERENCES app.people (id);
+              ALTER TABLE app.logs_2025 ADD CONSTRAINT line_check CHECK (line <> ''), ADD CONSTRAINT whose FOREIGN KEY (id) REFERENCES app.people (id);
+              ALTER TABLE app.logs ATTACH PARTITION app.logs_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"),
+        edit("ALTER TABLE app.logs ADD CONSTRAINT line_check CHECK (line <> ''), ADD FOREIGN KEY (id) REFERENCES app.people (id);
+              ALTER TABLE app.logs DETACH PARTITION app.logs_2026"),
+        edit("ALTER TABLE app.logs DETACH PARTITION app.logs_2026;
+              ALTER TABLE app.logs ADD CONSTRAINT line_check CHECK (line <> ''), ADD FOREIGN KEY (id) REFERENCES app.people (id)"),
         edit("ALTER TABLE app.logs ADD COLUMN level integer NOT NULL DEFAULT 0").parts(1),
         edit("ALTER TABLE app.logs RENAME COLUMN line TO text").renames(&["column:app.logs.line=text"]),
 ];
