@@ -30,6 +30,8 @@ pub(super) struct Session<'a> {
     pub drifted: bool,
     /// SQL that gives the connection what it needs, whatever is set for the role or the database, or was set by a migration.
     pub settled: String,
+    /// The part of it that the history needs before it is written: the login's own rights, and the schema of the history first.
+    ourselves: String,
     /// What a migration may do to what the databases of the server share.
     pub server_wide: ServerWide,
 }
@@ -43,13 +45,14 @@ impl<'a> Session<'a> {
         patience: Duration,
     ) -> Result<Self, MigrateError> {
         lock::acquire(&client, patience).await?;
-        let (pid, settled) = settle(&client).await?;
+        let (pid, ourselves, settled) = settle(&client).await?;
         Ok(Self {
             client,
             owner,
             watch,
             pid,
             drifted: false,
+            ourselves,
             settled,
             server_wide: ServerWide::Free,
         })
@@ -110,7 +113,7 @@ impl<'a> Session<'a> {
             LOCK_TIMEOUT.as_millis(),
             migration.sql(direction),
             self.server_wide.check(),
-            self.settled,
+            self.ourselves,
             history::sql(migration, direction, None, self.drifted),
             self.settled,
         );
@@ -159,8 +162,8 @@ impl<'a> Session<'a> {
 /// How many statements the runner's own are before the migration's.
 const BEFORE: usize = 4;
 
-/// Sets what the session needs; the server's process id, and the SQL that does it again.
-async fn settle(client: &Client) -> Result<(i32, String), tokio_postgres::Error> {
+/// Sets what the session needs; the server's process id, and the SQL that does it again: who and where we are, and all of it.
+async fn settle(client: &Client) -> Result<(i32, String, String), tokio_postgres::Error> {
     let row = client
         .query_one(
             "SELECT pg_backend_pid(), quote_literal(current_setting('search_path')),
@@ -171,10 +174,9 @@ async fn settle(client: &Client) -> Result<(i32, String), tokio_postgres::Error>
         )
         .await?;
     let path: &str = row.get(1);
-    let mut sql = format!(
-        "RESET SESSION AUTHORIZATION; RESET ALL; SET client_min_messages = warning; \
-         SELECT set_config('search_path', {path}, false)"
-    );
+    let ourselves = format!("RESET SESSION AUTHORIZATION; SELECT set_config('search_path', {path}, false)");
+    // RESET ALL first: it takes back the path too.
+    let mut sql = format!("RESET ALL; {ourselves}; SET client_min_messages = warning");
     for limit in row.get::<_, Vec<&str>>(2) {
         sql.push_str(&format!("; SET {limit} = 0"));
     }
@@ -185,7 +187,7 @@ async fn settle(client: &Client) -> Result<(i32, String), tokio_postgres::Error>
     if client.batch_execute(noticing).await.is_ok() {
         sql.push_str(&format!("; {noticing}"));
     }
-    Ok((row.get(0), sql))
+    Ok((row.get(0), ourselves, sql))
 }
 
 /// Does it again, after a pause that differs, while a lock is not to be had or was part of a deadlock.
