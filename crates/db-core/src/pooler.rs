@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use pg_connect::Connector;
+use pg_connect::{Connector, loses_statements};
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 
 use crate::db::OpenError;
 
@@ -20,19 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) async fn check(connector: &Connector) -> Result<(), OpenError> {
     let (asking, sitting) = (open(connector).await?, open(connector).await?);
     match ask(&asking, &sitting).await {
-        Err(error)
-            if matches!(
-                error.code(),
-                Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
-            ) =>
-        {
-            Err(OpenError::Pooler(format!(
-                "the pooler at {} loses prepared statements between transactions ({}): Plinth needs PgBouncer 1.21 or newer \
-                 with max_prepared_statements = 200 in its configuration",
-                connector.address(),
-                pg_connect::describe(&error)
-            )))
-        }
+        Err(error) if loses_statements(&error) => Err(OpenError::Pooler(format!(
+            "the pooler at {} loses prepared statements between transactions ({}): Plinth needs PgBouncer 1.21 or newer \
+             with max_prepared_statements = 200 in its configuration",
+            connector.address(),
+            pg_connect::describe(&error)
+        ))),
         result => Ok(result?),
     }
 }

@@ -145,15 +145,8 @@ fn one(directory: &Path) -> Result<Files, FolderError> {
             problem,
         };
         if let Some(problem) = unreadable(text) {
-            return Err(refused(
-                1 + text
-                    .split(['\0', '\u{feff}'])
-                    .next()
-                    .unwrap_or_default()
-                    .matches('\n')
-                    .count(),
-                problem,
-            ));
+            let before = text.split_once('\0').map_or("", |(before, _)| before);
+            return Err(refused(1 + before.matches('\n').count(), problem));
         }
         for statement in split(text).map_err(|error| refused(error.line, error.problem.to_owned()))? {
             if transactional {
@@ -169,9 +162,9 @@ fn one(directory: &Path) -> Result<Files, FolderError> {
 
 /// What the server would refuse with words that nobody understands.
 fn unreadable(text: &str) -> Option<String> {
-    if text.contains('\u{feff}') {
+    if text.starts_with('\u{feff}') {
         return Some(
-            "there is a byte order mark, which PostgreSQL takes for a letter; save the file without"
+            "the file begins with a byte order mark, which PostgreSQL takes for a letter; save the file without"
                 .to_owned(),
         );
     }

@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 
 use super::fingerprint::DRIFTED;
 use super::journal::{self, HalfDone};
-use super::{Direction, MigrateError, Migration};
+use super::session::LOCK_TIMEOUT;
+use super::{Direction, MigrateError, Migration, lock};
 
 /// Tables that the runner keeps for itself, in the schema that the login makes tables in.
 pub const BOOKKEEPING: [&str; 3] = [
@@ -17,7 +18,15 @@ pub const BOOKKEEPING: [&str; 3] = [
 ];
 
 /// Makes history and ledger when they are not there. Diesel's has exactly the form that its command line makes.
-pub(super) async fn prepare(client: &Client) -> Result<(), MigrateError> {
+///
+/// Whether it made the history.
+pub(super) async fn prepare(client: &Client) -> Result<bool, MigrateError> {
+    let row = client
+        .query_one(
+            "SELECT coalesce(to_regclass('__diesel_schema_migrations'), to_regclass('plinth_migrations')) IS NULL",
+            &[],
+        )
+        .await?;
     client
         .batch_execute(
             "SET client_min_messages = warning;
@@ -38,16 +47,28 @@ pub(super) async fn prepare(client: &Client) -> Result<(), MigrateError> {
                  'Ledger beside __diesel_schema_migrations: what exactly was applied, by whom, how long it took.';",
         )
         .await?;
-    Ok(())
+    Ok(row.get(0))
 }
 
-/// Takes back what a run has made in a database that was new to it, when its first migration failed.
-pub(super) async fn take_back(client: &Client, extensions: &[&str]) {
-    let mut sql = "BEGIN; DROP TABLE plinth_migrations, __diesel_schema_migrations".to_owned();
+/// Takes back what a run has made in a database that was new to it, when its first migration failed: the history, for as long as
+/// nobody has written to it, and the extensions.
+pub(super) async fn take_back(client: &Client, pid: i32, extensions: &[&str]) {
+    let mut drops = "DROP TABLE plinth_migrations, __diesel_schema_migrations;".to_owned();
     for extension in extensions {
-        sql.push_str(&format!("; DROP EXTENSION \"{extension}\""));
+        drops.push_str(&format!(" DROP EXTENSION \"{extension}\";"));
     }
-    if let Err(error) = client.batch_execute(&format!("{sql}; COMMIT")).await {
+    // Through a pooler, the lock may have been lost: then the history may be somebody's.
+    let sql = format!(
+        "BEGIN; {}; SET LOCAL lock_timeout = {}; LOCK TABLE plinth_migrations, __diesel_schema_migrations;
+         DO $back$ BEGIN
+             IF NOT EXISTS (SELECT FROM plinth_migrations) AND NOT EXISTS (SELECT FROM __diesel_schema_migrations) THEN
+                 {drops}
+             END IF;
+         END $back$; COMMIT",
+        lock::check(pid),
+        LOCK_TIMEOUT.as_millis(),
+    );
+    if let Err(error) = client.batch_execute(&sql).await {
         let _ = client.batch_execute("ROLLBACK").await;
         tracing::warn!(%error, "what was made before the first migration stays: the history's tables, and extensions");
     }

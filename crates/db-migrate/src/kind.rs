@@ -56,9 +56,9 @@ pub fn kind(statement: &Statement<'_>) -> Result<Kind, String> {
 }
 
 /// Whether the statement begins or ends a transaction.
-fn controls_transaction(words: &Words<'_>) -> bool {
+pub fn controls_transaction(statement: &Statement<'_>) -> bool {
     matches!(
-        words.start(),
+        Words::of(statement).start(),
         [
             "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE",
             ..
@@ -93,7 +93,7 @@ fn of_the_session(words: &Words<'_>) -> Option<&'static str> {
 /// What the statement would break, and what to do.
 pub fn check_inside(statement: &Statement<'_>) -> Result<(), String> {
     let words = Words::of(statement);
-    if controls_transaction(&words) {
+    if controls_transaction(statement) {
         return Err(format!(
             "{} may not be in a migration: each is one transaction already, its row in the history included",
             words.name(1)
@@ -120,7 +120,7 @@ pub fn check_inside(statement: &Statement<'_>) -> Result<(), String> {
 /// Why it could not be resumed when the process is killed, and what to do.
 pub fn check_outside(statement: &Statement<'_>, down: bool) -> Result<(), String> {
     let words = Words::of(statement);
-    if controls_transaction(&words) {
+    if controls_transaction(statement) {
         return Err(format!(
             "{} may not be in a file with run_in_transaction = false: each statement stands by itself, and is resumed by \
              itself; use a DO block that commits, or a migration in a transaction",

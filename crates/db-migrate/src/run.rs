@@ -156,15 +156,11 @@ impl<'a> Migrator<'a> {
         let watch = self.watch.unwrap_or(&log);
         let mut session = Session::begin(client, self.owner, watch, self.patience).await?;
         session.server_wide = self.server_wide;
-        let fresh = status
-            .migrations
-            .iter()
-            .all(|entry| entry.state == State::Pending);
         let mut made = Vec::new();
         if !matches!(task, Task::Revert(_)) {
             made = requirements::ensure(&session.client).await?;
         }
-        history::prepare(&session.client).await?;
+        let made_history = history::prepare(&session.client).await?;
         // Another process may have done the work in the meantime.
         let status = history::read(&session.client, self.migrations).await?;
         status.check()?;
@@ -185,8 +181,10 @@ impl<'a> Migrator<'a> {
                 }
             }
         }
-        if failure.is_some() && fresh && done.is_empty() {
-            history::take_back(&session.client, &made).await;
+        // Of a first one without a transaction, something may be done; its history tells.
+        let half_done = self.migrations.first().is_some_and(|first| !first.transactional);
+        if failure.is_some() && made_history && done.is_empty() && !half_done {
+            history::take_back(&session.client, session.pid, &made).await;
         }
         if session.drifted {
             tracing::warn!(

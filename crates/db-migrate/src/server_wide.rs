@@ -6,7 +6,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::kind::{Kind, kind};
+use super::kind::{Kind, controls_transaction, kind};
 use super::split::split;
 
 /// What a migration may do to what the databases of its server share.
@@ -49,17 +49,7 @@ impl Way {
             let token = statement.tokens.get(at);
             token.is_some_and(|token| words.iter().any(|word| token.is(word)))
         };
-        let control = [
-            "BEGIN",
-            "START",
-            "COMMIT",
-            "END",
-            "ROLLBACK",
-            "ABORT",
-            "SAVEPOINT",
-            "RELEASE",
-        ];
-        if word(0, &control) || word(0, &["PREPARE"]) && word(1, &["TRANSACTION"]) {
+        if controls_transaction(statement) {
             return Self::Control;
         }
         if word(0, &["ALTER"]) && word(1, &["SYSTEM"])

@@ -32,4 +32,4 @@ pub use certificate::CertificateProblem;
 pub use connector::{ConnectOptions, Connected, Connector, Driver, TlsStream};
 pub use error::{Cause, ConnectError, FileProblem};
 pub use handshake::{Protection, TlsVersion, Verified};
-pub use statement_error::{connection_lost, describe};
+pub use statement_error::{connection_lost, describe, loses_statements};

@@ -3,6 +3,8 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 
+use tokio_postgres::error::SqlState;
+
 /// The server's message with detail, hint and place, where it is the server's; else the driver's.
 pub fn describe(error: &tokio_postgres::Error) -> String {
     let Some(server) = error.as_db_error() else {
@@ -36,4 +38,13 @@ pub fn connection_lost(error: &tokio_postgres::Error) -> bool {
                     .is_some_and(broken)
         }
     }
+}
+
+/// Whether a pooler has lost a prepared statement, or another client's has its name: PgBouncer before 1.21, or without
+/// `max_prepared_statements`.
+pub fn loses_statements(error: &tokio_postgres::Error) -> bool {
+    matches!(
+        error.code(),
+        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
+    )
 }

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use app_config::DatabaseAddress;
-use pg_connect::{ConnectOptions, Connector};
-use tokio_postgres::error::SqlState;
+use pg_connect::{ConnectOptions, Connector, loses_statements};
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::catalogue::{POOLED_SAME, POOLER_KIND, POOLER_SETTINGS, POOLER_STATEMENTS};
@@ -281,11 +280,4 @@ async fn statements(
         Err(error) => return Err(error),
     }
     Ok(())
-}
-
-fn loses_statements(error: &Error) -> bool {
-    matches!(
-        error.code(),
-        Some(&SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT)
-    )
 }

@@ -4,7 +4,7 @@ use test_support::TestDatabase;
 use tokio_postgres::Client;
 
 use crate::folders::Folder;
-use crate::support::{Ops, kill_9, wait_until};
+use crate::support::{MIGRATION_LOCK, Ops, kill_9, wait_until};
 
 const FIRST: &str = "2026-01-01-000001_first";
 const SECOND: &str = "2026-01-01-000002_second";
@@ -175,6 +175,39 @@ async fn a_first_migration_that_fails_leaves_nothing() {
         client.query_one(before, &[]).await.unwrap().get::<_, i64>(0),
         extensions
     );
+}
+
+/// One that failed takes nothing back of what another wrote while it waited for the lock.
+#[tokio::test]
+async fn a_failed_run_leaves_the_history_of_another() {
+    let database = TestDatabase::empty().await;
+    let (ops, client) = (Ops::on(&database), database.superuser().await);
+    let folder = Folder::new().with(FIRST, "CREATE TABLE t ();", "DROP TABLE t;");
+    folder.expect(&ops, 0, &["run"]);
+    let folder = folder.with(SECOND, "SELECT nonsense;", "");
+    // The database is new to the one that waits; then the history is there.
+    client
+        .batch_execute(&format!(
+            "ALTER TABLE plinth_migrations RENAME TO a; ALTER TABLE __diesel_schema_migrations RENAME TO b;
+             SELECT pg_advisory_lock({MIGRATION_LOCK})"
+        ))
+        .await
+        .unwrap();
+    let waiting = ops.spawn(&folder.arguments(&["run"]));
+    let asks = "SELECT EXISTS (SELECT FROM pg_stat_activity
+                                WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ 'pg_try_advisory_lock')";
+    wait_until(&client, asks).await;
+    client
+        .batch_execute(&format!(
+            "ALTER TABLE a RENAME TO plinth_migrations; ALTER TABLE b RENAME TO __diesel_schema_migrations;
+             SELECT pg_advisory_unlock({MIGRATION_LOCK})"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
+    let shown = folder.expect(&ops, 2, &["show"]);
+    assert!(shown.stdout.contains("applied"), "{}", shown.stdout);
+    assert_eq!(schemas_of(&client, "__diesel_schema_migrations").await, ["public"]);
 }
 
 #[test]
