@@ -207,7 +207,10 @@ async fn a_failed_run_leaves_the_history_of_another() {
     assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1));
     let shown = folder.expect(&ops, 2, &["show"]);
     assert!(shown.stdout.contains("applied"), "{}", shown.stdout);
-    assert_eq!(schemas_of(&client, "__diesel_schema_migrations").await, ["public"]);
+    assert_eq!(
+        schemas_of(&client, "__diesel_schema_migrations").await,
+        ["public"]
+    );
 }
 
 #[test]
