@@ -57,13 +57,13 @@ migrate-run: ## Apply pending migrations to the configured database, or to the p
 	@scripts/ensure-postgres --unless-configured
 	@$(OPS) migrate run
 
-migrate-revert: ## Revert the last migration, or the last n: make migrate-revert n=2
+migrate-revert: ## Revert the last migration, or the last n: make migrate-revert n=2 (args=--yes without a question)
 	@scripts/ensure-postgres --unless-configured
-	@$(OPS) migrate revert $(n)
+	@$(OPS) migrate revert $(n) $(args)
 
-migrate-redo: ## Revert the last migration, or the last n, and apply it again: make migrate-redo n=2
+migrate-redo: ## Revert the last migration, or the last n, and apply it again: make migrate-redo n=2 (args=--yes without a question)
 	@scripts/ensure-postgres --unless-configured
-	@$(OPS) migrate redo $(n)
+	@$(OPS) migrate redo $(n) $(args)
 
 migrate-show: ## List migrations and whether they are applied
 	@scripts/ensure-postgres --unless-configured

@@ -7,7 +7,7 @@ mod program;
 
 pub use error::{CONFIG, NO_DATABASE, ProgramError, USAGE};
 pub use output::{json, text};
-pub use program::{Program, block_on, load, runtime};
+pub use program::{Program, block_on, load, runtime, start_log};
 
 use std::fmt::Display;
 use std::io::Write as _;

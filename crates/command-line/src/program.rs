@@ -25,7 +25,7 @@ pub struct Program {
     /// The owner of the database.
     pub owner: Owner,
     /// The private PostgreSQL, where it stands in for a configured database: held until the command is over.
-    _local: Option<LocalPostgres>,
+    local: Option<LocalPostgres>,
     telemetry: telemetry::Guard,
 }
 
@@ -63,9 +63,14 @@ impl Program {
         Ok(Self {
             config,
             owner,
-            _local: local,
+            local,
             telemetry,
         })
+    }
+
+    /// Whether no database is configured, and the working directory's private PostgreSQL stands in: a developer's own.
+    pub fn is_private(&self) -> bool {
+        self.local.is_some()
     }
 
     /// What this process counts and measures.
@@ -86,6 +91,14 @@ fn log(loaded: &Loaded) -> TelemetryConfig {
     }
     config.otlp_endpoint = None;
     config
+}
+
+/// A log for a command that opens no database, until what comes back is dropped.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn start_log(name: &str, loaded: &Loaded) -> Result<telemetry::Guard, ProgramError> {
+    Ok(telemetry::init(name, &log(loaded))?)
 }
 
 /// A runtime for one command.

@@ -6,6 +6,7 @@ use pg_connect::{ConnectError, connection_lost, describe};
 use super::Migration;
 use super::folder::FolderError;
 use super::session::{LOCK_ATTEMPTS, LOCK_TIMEOUT};
+use super::waits::Waits;
 
 /// Why migrations could not be run, reverted or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,7 @@ pub enum MigrateError {
     /// A statement did not get a lock, however often it was tried.
     #[error(
         "migration {version}_{name}: statement {statement} (line {line}) did not get its lock in {LOCK_ATTEMPTS} tries of {} ms: \
-         {message}; somebody holds it in a long transaction (pg_stat_activity, oldest xact_start): end that, or run the \
-         migration again in a quieter hour",
+         {message}; {advice}",
         LOCK_TIMEOUT.as_millis()
     )]
     TableLocked {
@@ -57,6 +57,8 @@ pub enum MigrateError {
         line: usize,
         /// The server's words.
         message: String,
+        /// Who holds the lock, as far as that could be seen, and what to do.
+        advice: String,
     },
     /// An applied migration was changed afterwards.
     #[error(
@@ -204,6 +206,7 @@ impl MigrateError {
         statement: usize,
         line: usize,
         error: &tokio_postgres::Error,
+        waits: &Waits,
     ) -> Self {
         Self::TableLocked {
             version: migration.version.to_string(),
@@ -211,6 +214,7 @@ impl MigrateError {
             statement,
             line,
             message: describe(error),
+            advice: waits.advice(),
         }
     }
 

@@ -11,7 +11,8 @@ use super::fingerprint::options;
 use super::folder::FolderError;
 use super::prove::prove;
 use super::sample_rows::Seeded;
-use super::{Desired, Direction, MigrateError, Migration, ServerWide, random, schema_rs};
+use super::workshop::{Draft, Workshop};
+use super::{Desired, Direction, MigrateError, Migration, ServerWide, schema_rs};
 use pg_connect::Connector;
 
 /// What to generate.
@@ -162,6 +163,11 @@ pub async fn generate(owner: &Connector, asked: &Generate<'_>) -> Result<Generat
     for draft in &drafts {
         workshop.write(draft, PROVED)?;
     }
+    if !same_versions(&before, &Migration::read_directory(asked.migrations)?) {
+        return Err(MigrateError::Desired(
+            "nothing is written, for migrations were added or removed while this one was made and proved; run it again".to_owned(),
+        ));
+    }
     workshop.hand_over(&drafts, asked.migrations)?;
     let described = drafts.into_iter().map(|draft| GeneratedMigration {
         directory: asked.migrations.join(&draft.title),
@@ -174,6 +180,12 @@ pub async fn generate(owner: &Connector, asked: &Generate<'_>) -> Result<Generat
         seeded: proof.seeded,
         schema_rs: Some(schema_rs),
     })
+}
+
+fn same_versions(one: &[Migration], other: &[Migration]) -> bool {
+    one.iter()
+        .map(|migration| &migration.version)
+        .eq(other.iter().map(|migration| &migration.version))
 }
 
 /// As scripts/migrate-create does.
@@ -222,18 +234,6 @@ fn backfill_prelude(catalog: &Catalog) -> Vec<String> {
 const PROVED: &str = "-- Generated from schema/ by make migrate-generate, and proved there and back.\n";
 const NOT_PROVED: &str = "-- Generated from schema/ by make migrate-generate. NOT proved.\n";
 
-/// A migration that is not in its place yet.
-struct Draft {
-    /// Name of its directory.
-    title: String,
-    /// Without its first line.
-    up: String,
-    down: String,
-    transactional: bool,
-    loses: Vec<String>,
-    notes: Vec<String>,
-}
-
 /// A draft for each part, with versions that follow one another and whatever is there.
 fn drafts(asked: &Generate<'_>, plan: &Plan, before: &[Migration]) -> Vec<Draft> {
     // Behind whatever is there, also when that is of a time to come; to the second, as versions are.
@@ -267,75 +267,13 @@ fn drafts(asked: &Generate<'_>, plan: &Plan, before: &[Migration]) -> Vec<Draft>
     drafts
 }
 
-/// A hidden directory among the migrations, which no reader looks into: what is in it has not been proved. It goes with its handle, also
-/// when the work is interrupted; after a kill it can be deleted.
-struct Workshop(PathBuf);
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(directory = %self.0.display(), %error, "a directory for migrations under way was not removed");
-        }
-    }
-}
-
-impl Workshop {
-    fn open(migrations: &Path) -> Result<Self, FolderError> {
-        let workshop = Self(migrations.join(format!(".generating-{}", random::suffix())));
-        std::fs::create_dir(&workshop.0).map_err(at(&workshop.0))?;
-        // Whatever happens, it is not committed.
-        let ignore = workshop.0.join(".gitignore");
-        std::fs::write(&ignore, "*\n").map_err(at(&ignore))?;
-        Ok(workshop)
-    }
-
-    fn write(&self, draft: &Draft, first_line: &str) -> Result<(), FolderError> {
-        let directory = self.0.join(&draft.title);
-        std::fs::create_dir_all(&directory).map_err(at(&directory))?;
-        let put = |file: &str, text: &str| {
-            let path = directory.join(file);
-            std::fs::write(&path, text).map_err(at(&path))
-        };
-        put("up.sql", &format!("{first_line}{}", draft.up))?;
-        put("down.sql", &draft.down)?;
-        if !draft.transactional {
-            put("metadata.toml", "run_in_transaction = false\n")?;
-        }
-        Ok(())
-    }
-
-    /// Moves them to their place, whole directories at once: all, or none.
-    fn hand_over(&self, drafts: &[Draft], migrations: &Path) -> Result<(), FolderError> {
-        for (done, draft) in drafts.iter().enumerate() {
-            let place = migrations.join(&draft.title);
-            let moved = if place.exists() {
-                Err(std::io::ErrorKind::AlreadyExists.into())
-            } else {
-                std::fs::rename(self.0.join(&draft.title), &place)
-            };
-            if let Err(source) = moved {
-                for draft in drafts.iter().take(done) {
-                    let _ = std::fs::rename(migrations.join(&draft.title), self.0.join(&draft.title));
-                }
-                return Err(at(&place)(source));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
-    let path = path.to_owned();
-    |source| FolderError::Read { path, source }
-}
-
 /// The migrations that are there, and behind them those of the workshop, under the rules for a directory.
 fn together(
     directory: &Path,
     before: &[Migration],
     workshop: &Workshop,
 ) -> Result<Vec<Migration>, FolderError> {
-    let new = Migration::read_directory(&workshop.0)?;
+    let new = Migration::read_directory(workshop.path())?;
     if let (Some(last), Some(first)) = (before.last(), new.first())
         && last.version.len() != first.version.len()
     {

@@ -41,8 +41,10 @@ pub(super) async fn prepare(client: &Client) -> Result<bool, MigrateError> {
                  duration_ms bigint NOT NULL,
                  applied_by text NOT NULL,
                  plinth_version text NOT NULL,
-                 schema_fingerprint text);
-             ALTER TABLE plinth_migrations ADD COLUMN IF NOT EXISTS schema_fingerprint text;
+                 schema_fingerprint text,
+                 down_checksum text);
+             ALTER TABLE plinth_migrations
+                 ADD COLUMN IF NOT EXISTS schema_fingerprint text, ADD COLUMN IF NOT EXISTS down_checksum text;
              COMMENT ON TABLE plinth_migrations IS
                  'Ledger beside __diesel_schema_migrations: what exactly was applied, by whom, how long it took.';",
         )
@@ -93,14 +95,15 @@ pub(super) fn sql(
             format!(
                 "INSERT INTO __diesel_schema_migrations (version) VALUES ({version});
                  INSERT INTO plinth_migrations
-                     (version, name, checksum, duration_ms, applied_by, plinth_version, schema_fingerprint)
-                 VALUES ({version}, {}, {}, {duration}, session_user, {}, {})
+                     (version, name, checksum, down_checksum, duration_ms, applied_by, plinth_version, schema_fingerprint)
+                 VALUES ({version}, {}, {}, {}, {duration}, session_user, {}, {})
                  ON CONFLICT (version) DO UPDATE
-                    SET (name, checksum, applied_at, duration_ms, applied_by, plinth_version, schema_fingerprint)
-                      = (excluded.name, excluded.checksum, excluded.applied_at, excluded.duration_ms, excluded.applied_by,
-                         excluded.plinth_version, excluded.schema_fingerprint)",
+                    SET (name, checksum, down_checksum, applied_at, duration_ms, applied_by, plinth_version, schema_fingerprint)
+                      = (excluded.name, excluded.checksum, excluded.down_checksum, excluded.applied_at, excluded.duration_ms,
+                         excluded.applied_by, excluded.plinth_version, excluded.schema_fingerprint)",
                 quote_literal(&migration.name),
                 quote_literal(&migration.checksum()),
+                quote_literal(&migration.down_checksum()),
                 quote_literal(env!("CARGO_PKG_VERSION")),
                 if drifted { quote_literal(DRIFTED) } else { "NULL".to_owned() },
             )
@@ -154,6 +157,13 @@ pub struct Entry {
     /// Checksum of what we have, when it is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum_now: Option<String>,
+    /// Whether its `down.sql` is another than when it was applied, which it may be: a way back that was found wrong is mended. False
+    /// where nobody wrote down what it was.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub down_changed: bool,
+    /// Checksum of the `down.sql` that was there when it was applied.
+    #[serde(skip)]
+    down_checksum: Option<String>,
 }
 
 impl Entry {
@@ -269,6 +279,8 @@ pub(super) async fn read(client: &Client, migrations: &[Migration]) -> Result<St
             let edited = entry.checksum.as_ref().is_some_and(|checksum| *checksum != ours);
             entry.state = if edited { State::Edited } else { State::Applied };
             entry.checksum_now = edited.then_some(ours);
+            let then = entry.down_checksum.as_ref();
+            entry.down_changed = then.is_some_and(|then| *then != migration.down_checksum());
         } else {
             let late = *migration.version < *newest;
             entries.push(Entry {
@@ -307,6 +319,8 @@ fn unknown(version: &str) -> Entry {
         checksum: None,
         baselined_from: None,
         checksum_now: None,
+        down_changed: false,
+        down_checksum: None,
     }
 }
 
@@ -318,10 +332,10 @@ async fn applied(client: &Client) -> Result<Vec<Entry>, MigrateError> {
     // The diesel command line leaves no ledger; one that was made before anything was taken over has no such column.
     let sql = if ledger {
         "SELECT h.version, coalesce(l.name, ''), coalesce(l.applied_at, h.run_on AT TIME ZONE 'UTC'),
-                l.duration_ms, l.applied_by, l.checksum, to_jsonb(l) ->> 'baselined_from'
+                l.duration_ms, l.applied_by, l.checksum, to_jsonb(l) ->> 'baselined_from', to_jsonb(l) ->> 'down_checksum'
            FROM __diesel_schema_migrations h LEFT JOIN plinth_migrations l ON l.version = h.version"
     } else {
-        "SELECT version, '', run_on AT TIME ZONE 'UTC', NULL::bigint, NULL, NULL, NULL FROM __diesel_schema_migrations"
+        "SELECT version, '', run_on AT TIME ZONE 'UTC', NULL::bigint, NULL, NULL, NULL, NULL FROM __diesel_schema_migrations"
     };
     let rows = client.query(sql, &[]).await?;
     Ok(rows
@@ -336,6 +350,7 @@ async fn applied(client: &Client) -> Result<Vec<Entry>, MigrateError> {
                 applied_by: row.get(4),
                 checksum: row.get(5),
                 baselined_from,
+                down_checksum: row.get(7),
                 ..unknown(row.get(0))
             }
         })

@@ -15,35 +15,30 @@ use super::MigrateError;
 pub(super) async fn enter(client: &Client) -> Result<(), MigrateError> {
     let row = client
         .query_one(
-            "SELECT ARRAY(SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                           WHERE c.relname = 'plinth_migrations' AND c.relkind = 'r' AND n.nspname !~ '^pg_' ORDER BY 1),
-                    (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                      WHERE c.oid = to_regclass('__diesel_schema_migrations')),
-                    to_regnamespace('public') IS NOT NULL",
+            "WITH found AS (
+                 SELECT ARRAY(SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                               WHERE c.relname = 'plinth_migrations' AND c.relkind = 'r' AND n.nspname !~ '^pg_' ORDER BY 1) AS ledgers,
+                        (SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                          WHERE c.oid = to_regclass('__diesel_schema_migrations')) AS diesel
+             ), home AS (
+                 SELECT ledgers, CASE cardinality(ledgers)
+                                     WHEN 0 THEN coalesce(diesel, CASE WHEN to_regnamespace('public') IS NOT NULL THEN 'public' END)
+                                     WHEN 1 THEN ledgers[1] END AS name
+                   FROM found
+             )
+             SELECT ledgers, CASE WHEN name IS NOT NULL THEN set_config(
+                        'search_path', concat_ws(', ', quote_ident(name), nullif(current_setting('search_path'), '')), false) END
+               FROM home",
             &[],
         )
         .await?;
     let ledgers: Vec<String> = row.get(0);
-    let home = match ledgers.as_slice() {
-        [one] => Some(one.clone()),
-        [] => row
-            .get::<_, Option<String>>(1)
-            .or_else(|| row.get::<_, bool>(2).then(|| "public".to_owned())),
-        several => {
-            return Err(MigrateError::Requirement(format!(
-                "the database has a history of migrations in each of the schemas {}; rename the table plinth_migrations in all \
-                 but the right one",
-                several.join(", ")
-            )));
-        }
-    };
-    if let Some(home) = home {
-        client
-            .execute(
-                "SELECT set_config('search_path', concat_ws(', ', quote_ident($1), nullif(current_setting('search_path'), '')), false)",
-                &[&home],
-            )
-            .await?;
+    if ledgers.len() > 1 {
+        return Err(MigrateError::Requirement(format!(
+            "the database has a history of migrations in each of the schemas {}; rename the table plinth_migrations in all \
+             but the right one",
+            ledgers.join(", ")
+        )));
     }
     Ok(())
 }

@@ -7,8 +7,9 @@ use tokio_postgres::Client;
 use super::MigrateError;
 use super::random::jitter;
 
-/// Key of the advisory lock; advisory locks are per database, so that one key serves all.
-const KEY: i64 = 0x506c_696e_7468_4d69; // "PlinthMi"
+/// Key of the advisory lock that migrations take for themselves. Whoever takes it shared keeps tables from coming and going meanwhile.
+/// Advisory locks are per database, so that one key serves all.
+pub const LOCK: i64 = 0x506c_696e_7468_4d69; // "PlinthMi"
 
 /// Whether this session has the lock, as SQL.
 fn held() -> String {
@@ -16,21 +17,18 @@ fn held() -> String {
         "EXISTS (SELECT FROM pg_locks
                   WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid = pg_backend_pid()
                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                    AND (classid::bigint << 32) | objid::bigint = {KEY})"
+                    AND (classid::bigint << 32) | objid::bigint = {LOCK})"
     )
 }
 
-/// SQL that fails where this session is not `pid`, or no longer has the lock: for the beginning of a transaction.
+/// SQL for the beginning of a transaction: fails where this is not the server's process `pid`, or another one has the lock. The
+/// transaction has the lock then, whatever a pooler has made of the session's.
 pub(super) fn check(pid: i32) -> String {
     format!(
-        "DO $lock$ BEGIN IF pg_backend_pid() <> {pid} OR NOT {} THEN
-             RAISE EXCEPTION USING ERRCODE = '{NOT_HELD}', MESSAGE = 'the migration lock is no longer held'; END IF; END $lock$",
-        held()
+        "SELECT CASE WHEN pg_backend_pid() = {pid} AND pg_try_advisory_xact_lock({LOCK}) THEN 'true' \
+         ELSE 'the migration lock is no longer held' END::bool"
     )
 }
-
-/// SQLSTATE of [`check`].
-pub(super) const NOT_HELD: &str = "PL0LK";
 
 /// Takes the lock, asking again with growing pauses until `patience` is over.
 ///
@@ -46,7 +44,7 @@ pub(super) async fn acquire(client: &Client, patience: Duration) -> Result<(), M
                     "SELECT held, CASE WHEN NOT held THEN pg_try_advisory_lock($1) END FROM (SELECT {}) AS lock (held)",
                     held()
                 ),
-                &[&KEY],
+                &[&LOCK],
             )
             .await?;
         if row.get(0) {
@@ -69,7 +67,7 @@ pub(super) async fn acquire(client: &Client, patience: Duration) -> Result<(), M
 
 /// Lets the lock go. The end of the connection would too.
 pub(super) async fn release(client: &Client) -> Result<(), MigrateError> {
-    client.execute("SELECT pg_advisory_unlock($1)", &[&KEY]).await?;
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
     Ok(())
 }
 
@@ -83,7 +81,7 @@ async fn holder(client: &Client) -> Result<String, MigrateError> {
               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 AND (l.classid::bigint << 32) | l.objid::bigint = $1",
-            &[&KEY],
+            &[&LOCK],
         )
         .await?;
     Ok(row.map_or_else(|| "nobody any more".to_owned(), |row| row.get(0)))

@@ -103,6 +103,11 @@ impl Migration {
     pub fn checksum(&self) -> String {
         checksum(&self.up)
     }
+
+    /// The same of the SQL that reverts it.
+    pub fn down_checksum(&self) -> String {
+        checksum(&self.down)
+    }
 }
 
 /// SHA-256 of SQL, with line ends and trailing blanks normalised.

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use super::waits::Waits;
 use super::{Applied, Migration};
 use pg_connect::Connector;
 
 /// How long a statement runs before anybody asks, and how often it is asked about.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How often it is asked about while it does not get a lock.
+const LOCK_TICK: Duration = Duration::from_millis(100);
 
 /// How often the log says something.
 const LOG_SECONDS: u64 = 10;
@@ -79,6 +83,8 @@ pub(super) struct Place<'a> {
     pub pid: i32,
     pub migration: &'a Migration,
     pub statement: Option<(usize, usize)>,
+    /// Whom it waits for.
+    pub waits: Waits,
 }
 
 /// Does the work, and says how it goes while it lasts. That the second connection cannot be had stops nothing.
@@ -99,8 +105,11 @@ enum Never {}
 
 async fn ask(place: &Place<'_>, begun: Instant, spoke: &mut bool) -> Never {
     let mut client: Option<Client> = None;
+    let mut told = begun;
     loop {
-        tokio::time::sleep(TICK).await;
+        // Each try for a lock is a short one: looks that are a second apart would miss them.
+        let pause = if place.waits.trying() { LOCK_TICK } else { TICK };
+        tokio::time::sleep(pause).await;
         if client.is_none() {
             client = place.owner.client().await.ok();
         }
@@ -114,18 +123,25 @@ async fn ask(place: &Place<'_>, begun: Instant, spoke: &mut bool) -> Never {
             waiting_for: Vec::new(),
         };
         if let Some(connection) = &client
-            && let Err(error) = look(connection, place.pid, &mut progress).await
+            && let Err(error) = look(connection, place, &mut progress).await
         {
             tracing::debug!(%error, "cannot read the progress of a migration");
             client = None;
         }
-        place.watch.progress(&progress);
-        *spoke = true;
+        if told.elapsed() >= TICK {
+            told = Instant::now();
+            place.watch.progress(&progress);
+            *spoke = true;
+        }
     }
 }
 
 /// Sources: <https://www.postgresql.org/docs/current/progress-reporting.html#CREATE-INDEX-PROGRESS-REPORTING>.
-async fn look(client: &Client, pid: i32, progress: &mut Progress) -> Result<(), tokio_postgres::Error> {
+async fn look(
+    client: &Client,
+    place: &Place<'_>,
+    progress: &mut Progress,
+) -> Result<(), tokio_postgres::Error> {
     let row = client
         .query_opt(
             "SELECT p.phase, pg_blocking_pids(a.pid),
@@ -134,13 +150,14 @@ async fn look(client: &Client, pid: i32, progress: &mut Progress) -> Result<(), 
                          ELSE 100.0::float8 * p.tuples_done / nullif(p.tuples_total, 0) END
                FROM pg_stat_activity a LEFT JOIN pg_stat_progress_create_index p ON p.pid = a.pid
               WHERE a.pid = $1",
-            &[&pid],
+            &[&place.pid],
         )
         .await?;
     if let Some(row) = row {
         progress.phase = row.get(0);
         progress.waiting_for = row.get(1);
         progress.percent = row.get::<_, Option<f64>>(2).map(|percent| percent.min(100.0));
+        place.waits.note(client, &progress.waiting_for).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::MigrateError;
+use super::{MigrateError, privileges};
 
 /// Oldest server that the schema works on, as `server_version_num`.
 const OLDEST_SERVER: i32 = 140_000;
@@ -12,7 +12,7 @@ pub(super) const EXTENSIONS: [&str; 2] = ["pgcrypto", "uuid-ossp"];
 
 /// Checks the version, and makes the extensions when they are missing.
 ///
-/// Which of them it made.
+/// Which of them it made; where one cannot be made, none stays.
 pub(super) async fn ensure(client: &Client) -> Result<Vec<&'static str>, MigrateError> {
     let row = client
         .query_one(
@@ -40,12 +40,25 @@ pub(super) async fn ensure(client: &Client) -> Result<Vec<&'static str>, Migrate
         };
         // Two processes may make it at once; the loser finds it made.
         if client.query_opt(there, &[&extension]).await?.is_none() {
+            take_back(client, &made).await;
             return Err(MigrateError::Requirement(format!(
-                "the extension {extension} is missing and could not be made: {}; let an administrator run \
+                "the extension {extension} is missing and could not be made: {}; or let an administrator run \
                  CREATE EXTENSION \"{extension}\" in this database (package postgresql-contrib)",
-                pg_connect::describe(&error)
+                privileges::described(client, &error).await
             )));
         }
     }
     Ok(made)
+}
+
+/// Drops those that were made, where nothing comes after them.
+pub(super) async fn take_back(client: &Client, made: &[&str]) {
+    for extension in made {
+        if let Err(error) = client
+            .batch_execute(&format!("DROP EXTENSION \"{extension}\""))
+            .await
+        {
+            tracing::warn!(%error, extension, "an extension that was made for migrations stays");
+        }
+    }
 }

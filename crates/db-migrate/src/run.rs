@@ -8,7 +8,7 @@ use super::scratch::Scratch;
 use super::session::Session;
 use super::{
     Direction, MIGRATIONS, MigrateError, Migration, Plan, ServerWide, Status, fingerprint, history, home,
-    journal, plan, requirements,
+    journal, lock, plan, privileges, requirements,
 };
 use pg_connect::Connector;
 use tokio_postgres::Client;
@@ -37,6 +37,9 @@ pub struct Applied {
     pub direction: Direction,
     /// How long it took, in milliseconds; of a resumed one, since it was resumed.
     pub duration_ms: i64,
+    /// Whether it was reverted by another `down.sql` than was there when it was applied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub down_changed: bool,
 }
 
 /// What to do.
@@ -58,6 +61,8 @@ pub(super) struct Step<'a> {
     pub half_done: bool,
     /// The last statement of this way that is done already; 0 when none is.
     pub finished: usize,
+    /// Whether it goes back by another `down.sql` than was there when it was applied.
+    pub down_changed: bool,
 }
 
 impl<'a> Step<'a> {
@@ -68,6 +73,7 @@ impl<'a> Step<'a> {
             direction: Direction::Up,
             half_done: false,
             finished: 0,
+            down_changed: false,
         }
     }
 }
@@ -115,7 +121,15 @@ impl<'a> Migrator<'a> {
     /// # Errors
     /// The owner cannot connect or read.
     pub async fn status(&self) -> Result<Status, MigrateError> {
-        history::read(&self.connect().await?, self.migrations).await
+        self.read(&self.connect().await?).await
+    }
+
+    /// The same on a connection that is there.
+    async fn read(&self, client: &Client) -> Result<Status, MigrateError> {
+        match history::read(client, self.migrations).await {
+            Ok(status) => Ok(status),
+            Err(error) => Err(privileges::explained(client, error).await),
+        }
     }
 
     /// A connection that finds the history.
@@ -147,7 +161,7 @@ impl<'a> Migrator<'a> {
     /// See [`MigrateError`]; what was done before the error stays done.
     pub async fn perform(&self, task: Task) -> Result<Vec<Applied>, MigrateError> {
         let client = self.connect().await?;
-        let status = history::read(&client, self.migrations).await?;
+        let status = self.read(&client).await?;
         status.check()?;
         if task == Task::Run && status.is_current() {
             return Ok(Vec::new());
@@ -160,7 +174,13 @@ impl<'a> Migrator<'a> {
         if !matches!(task, Task::Revert(_)) {
             made = requirements::ensure(&session.client).await?;
         }
-        let made_history = history::prepare(&session.client).await?;
+        let made_history = match history::prepare(&session.client).await {
+            Ok(made_history) => made_history,
+            Err(error) => {
+                requirements::take_back(&session.client, &made).await;
+                return Err(privileges::explained(&session.client, error).await);
+            }
+        };
         // Another process may have done the work in the meantime.
         let status = history::read(&session.client, self.migrations).await?;
         status.check()?;
@@ -169,9 +189,15 @@ impl<'a> Migrator<'a> {
             self.fingerprint && !steps.is_empty() && had_drifted(&session.client, &steps).await?;
         let mut done = Vec::new();
         let mut failure = None;
-        for step in steps {
-            match session.step(step.migration, step.direction, step.half_done).await {
-                Ok(applied) => {
+        let mut steps = steps.into_iter().peekable();
+        while let Some(step) = steps.next() {
+            let last = steps.peek().is_none();
+            match session
+                .step(step.migration, step.direction, step.half_done, last)
+                .await
+            {
+                Ok(mut applied) => {
+                    applied.down_changed = step.down_changed;
                     watch.done(&applied);
                     done.push(applied);
                 }
@@ -210,6 +236,23 @@ impl<'a> Migrator<'a> {
         }
     }
 
+    /// Of an interrupted run: the migration that is half done, if any, as an error that says how to go on. Asks once the server has
+    /// noticed that the run is over, or after three seconds.
+    ///
+    /// # Errors
+    /// The owner cannot connect or read.
+    pub async fn half_done(&self) -> Result<Option<MigrateError>, MigrateError> {
+        let client = self.connect().await?;
+        match lock::acquire(&client, Duration::from_secs(3)).await {
+            // Whoever has it now goes on with the migration.
+            Ok(()) | Err(MigrateError::Locked { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let status = self.read(&client).await?;
+        let mut half = status.migrations.iter();
+        Ok(half.find_map(|entry| Some(entry.half_done?.error(entry))))
+    }
+
     /// What would be done, and which locks it takes: tried in a transaction that is rolled back.
     ///
     /// It takes the locks for real, for as long as the statements take, and waits for none longer than `lock_timeout`.
@@ -218,7 +261,7 @@ impl<'a> Migrator<'a> {
     /// See [`MigrateError`]; nothing is changed.
     pub async fn plan(&self, task: Task) -> Result<Plan, MigrateError> {
         let client = self.connect().await?;
-        let status = history::read(&client, self.migrations).await?;
+        let status = self.read(&client).await?;
         status.check()?;
         let steps = self.steps(&status, task);
         if steps.is_empty() {
@@ -241,6 +284,10 @@ impl<'a> Migrator<'a> {
             finished: half(migration)
                 .filter(|half| half.direction == direction)
                 .map_or(0, |half| half.finished),
+            down_changed: direction == Direction::Down
+                && status
+                    .entry(&migration.version)
+                    .is_some_and(|entry| entry.down_changed),
         };
         let due = |migration: &&Migration| {
             status

@@ -10,9 +10,10 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::progress::{Place, Watch, watched};
 use super::random::jitter;
-use super::{Applied, Direction, MigrateError, Migration, ServerWide, history, lock, stepwise};
+use super::waits::Waits;
+use super::{Applied, Direction, MigrateError, Migration, ServerWide, history, lock, privileges, stepwise};
 use pg_connect::Connector;
-use pg_connect::{connection_lost, describe};
+use pg_connect::connection_lost;
 
 /// How long DDL may wait for a lock before it lets the queue behind it pass and asks again.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
@@ -28,10 +29,9 @@ pub(super) struct Session<'a> {
     pub pid: i32,
     /// Whether the schema was another than the migrations had made before this session changed anything.
     pub drifted: bool,
-    /// SQL that gives the connection what it needs, whatever is set for the role or the database, or was set by a migration.
+    /// SQL that gives the connection what it needs, whatever is set for the role or the database, or was set by a migration: the
+    /// login's own rights, the schema of the history first, no limits.
     pub settled: String,
-    /// The part of it that the history needs before it is written: the login's own rights, and the schema of the history first.
-    ourselves: String,
     /// What a migration may do to what the databases of the server share.
     pub server_wide: ServerWide,
 }
@@ -45,14 +45,13 @@ impl<'a> Session<'a> {
         patience: Duration,
     ) -> Result<Self, MigrateError> {
         lock::acquire(&client, patience).await?;
-        let (pid, ourselves, settled) = settle(&client).await?;
+        let (pid, settled) = settle(&client).await?;
         Ok(Self {
             client,
             owner,
             watch,
             pid,
             drifted: false,
-            ourselves,
             settled,
             server_wide: ServerWide::Free,
         })
@@ -63,18 +62,29 @@ impl<'a> Session<'a> {
     }
 
     /// Applies or reverts one migration.
+    ///
+    /// `last`: no other comes after it. Only the last one waits until it is on disk, and the write-ahead log before it with it.
     pub async fn step(
         &self,
         migration: &Migration,
         direction: Direction,
         half_done: bool,
+        last: bool,
     ) -> Result<Applied, MigrateError> {
         // One that was begun statement by statement goes on so, whatever its metadata.toml says now.
         let duration_ms = if migration.transactional && !half_done {
-            self.transaction(migration, direction).await?
+            self.transaction(migration, direction, last).await?
         } else {
             stepwise::step(self, migration, direction).await?
         };
+        if migration.statements(direction).is_ok_and(|all| all.is_empty()) {
+            tracing::warn!(
+                version = %migration.version,
+                name = %migration.name,
+                "{}.sql has no statement: nothing was done",
+                direction.as_str()
+            );
+        }
         tracing::info!(
             version = %migration.version,
             name = %migration.name,
@@ -87,6 +97,7 @@ impl<'a> Session<'a> {
             name: migration.name.to_string(),
             direction,
             duration_ms,
+            down_changed: false,
         })
     }
 
@@ -97,28 +108,42 @@ impl<'a> Session<'a> {
             pid: self.pid,
             migration,
             statement,
+            waits: Waits::default(),
         }
     }
 
     /// One migration and its history rows in one transaction, tried again while a lock is not to be had.
-    async fn transaction(&self, migration: &Migration, direction: Direction) -> Result<i64, MigrateError> {
-        // One message: nothing of it is done when anything of it fails, and 200 migrations wait for the server 200 times.
+    async fn transaction(
+        &self,
+        migration: &Migration,
+        direction: Direction,
+        last: bool,
+    ) -> Result<i64, MigrateError> {
         // row_security = off: a backfill that policies would filter fails instead of doing half of its work.
+        let local = format!(
+            "set_config('row_security', 'off', true), set_config('lock_timeout', '{}', true){}",
+            LOCK_TIMEOUT.as_millis(),
+            if last {
+                ""
+            } else {
+                ", set_config('synchronous_commit', 'off', true)"
+            }
+        );
+        // One message: nothing of it is done when anything of it fails, and 200 migrations wait for the server 200 times.
         // The history is written as who we are, whatever role the migration has taken on, and where we found it.
         let sql = format!(
-            "{}; {}; {}; SET LOCAL row_security = off; SET LOCAL lock_timeout = {};\n{}\n;\n{}; {}; {}; COMMIT; {}",
+            "{}; {}, {local}; {};\n{}\n;\n{}; {}, {local}; {}; COMMIT",
             self.server_wide.begin(),
             lock::check(self.pid),
             self.server_wide.note(),
-            LOCK_TIMEOUT.as_millis(),
             migration.sql(direction),
             self.server_wide.check(),
-            self.ourselves,
-            history::sql(migration, direction, None, self.drifted),
             self.settled,
+            history::sql(migration, direction, None, self.drifted),
         );
         let finished = Cell::new(0_usize);
-        let work = retry(&self.client, async || {
+        let place = self.place(migration, None);
+        let work = retry(&self.client, &place.waits, async || {
             let started = Instant::now();
             finished.set(0);
             let mut messages = pin!(self.client.simple_query_raw(&sql).await?);
@@ -129,14 +154,14 @@ impl<'a> Session<'a> {
             }
             Ok(milliseconds(started))
         });
-        let error = match watched(&self.place(migration, None), work).await {
+        let error = match watched(&place, work).await {
             Ok(duration) => return Ok(duration),
             Err(error) => error,
         };
         if connection_lost(&error) {
             return Err(MigrateError::connection_lost(migration, &error));
         }
-        if error.code().is_some_and(|code| code.code() == lock::NOT_HELD) {
+        if finished.get() == 1 && error.as_db_error().is_some() {
             return Err(MigrateError::Pooled);
         }
         let statements = migration.statements(direction).unwrap_or_default();
@@ -146,7 +171,13 @@ impl<'a> Session<'a> {
             .and_then(|index| Some((index + 1, statements.get(index)?.line)));
         if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
             let (number, line) = failed.unwrap_or_default();
-            return Err(MigrateError::table_locked(migration, number, line, &error));
+            return Err(MigrateError::table_locked(
+                migration,
+                number,
+                line,
+                &error,
+                &place.waits,
+            ));
         }
         let place = failed.map_or_else(String::new, |(number, line)| {
             format!("statement {number} of {} (line {line}): ", statements.len())
@@ -154,16 +185,16 @@ impl<'a> Session<'a> {
         Err(MigrateError::Failed {
             version: migration.version.to_string(),
             name: migration.name.to_string(),
-            message: format!("{place}{}", describe(&error)),
+            message: format!("{place}{}", privileges::described(&self.client, &error).await),
         })
     }
 }
 
 /// How many statements the runner's own are before the migration's.
-const BEFORE: usize = 4;
+const BEFORE: usize = 2;
 
-/// Sets what the session needs; the server's process id, and the SQL that does it again: who and where we are, and all of it.
-async fn settle(client: &Client) -> Result<(i32, String, String), tokio_postgres::Error> {
+/// Sets what the session needs; the server's process id, and the SQL that does it again.
+async fn settle(client: &Client) -> Result<(i32, String), tokio_postgres::Error> {
     let row = client
         .query_one(
             "SELECT pg_backend_pid(), quote_literal(current_setting('search_path')),
@@ -174,25 +205,33 @@ async fn settle(client: &Client) -> Result<(i32, String, String), tokio_postgres
         )
         .await?;
     let path: &str = row.get(1);
-    let ourselves = format!("RESET SESSION AUTHORIZATION; SELECT set_config('search_path', {path}, false)");
+    let set = |name: &str, value: &str| format!(", set_config('{name}', {value}, false)");
     // RESET ALL first: it takes back the path too.
-    let mut sql = format!("RESET ALL; {ourselves}; SET client_min_messages = warning");
+    let mut sql = format!(
+        "RESET SESSION AUTHORIZATION; RESET ALL; SELECT set_config('search_path', {path}, false){}",
+        set("client_min_messages", "'warning'")
+    );
     for limit in row.get::<_, Vec<&str>>(2) {
-        sql.push_str(&format!("; SET {limit} = 0"));
+        sql.push_str(&set(limit, "'0'"));
     }
     client.batch_execute(&sql).await?;
     // Without it, the server would go on with the statement of a process that was killed, and hold the lock until it is
     // through. Not every system that PostgreSQL runs on can do this.
-    let noticing = "SET client_connection_check_interval = '500ms'";
-    if client.batch_execute(noticing).await.is_ok() {
-        sql.push_str(&format!("; {noticing}"));
+    let noticing = set("client_connection_check_interval", "'500ms'");
+    if client
+        .batch_execute(&format!("SELECT NULL{noticing}"))
+        .await
+        .is_ok()
+    {
+        sql.push_str(&noticing);
     }
-    Ok((row.get(0), ourselves, sql))
+    Ok((row.get(0), sql))
 }
 
 /// Does it again, after a pause that differs, while a lock is not to be had or was part of a deadlock.
 pub(super) async fn retry<T>(
     client: &Client,
+    waits: &Waits,
     mut work: impl AsyncFnMut() -> Result<T, tokio_postgres::Error>,
 ) -> Result<T, tokio_postgres::Error> {
     let mut attempt = 1;
@@ -209,6 +248,7 @@ pub(super) async fn retry<T>(
         if !blocked || attempt == LOCK_ATTEMPTS {
             return Err(error);
         }
+        waits.refused();
         let pause = Duration::from_millis(100) + jitter(Duration::from_millis(500));
         tokio::time::sleep(pause).await;
         attempt += 1;

@@ -14,8 +14,9 @@ use super::progress::watched;
 use super::server_wide::{self, ServerWide, Way};
 use super::session::{LOCK_TIMEOUT, Session, milliseconds, retry};
 use super::split::Statement;
-use super::{Direction, MigrateError, Migration, history, journal};
-use pg_connect::{connection_lost, describe};
+use super::waits::Waits;
+use super::{Direction, MigrateError, Migration, history, journal, privileges};
+use pg_connect::connection_lost;
 
 /// How often an index build is begun that deadlocks end.
 const DEADLOCKS: u32 = 5;
@@ -70,14 +71,15 @@ pub(super) async fn step(
         if begun.iter().any(|row| row.finished && row.statement == number) {
             continue;
         }
+        let place = session.place(migration, Some((number, statements.len())));
         let one = Step {
             session,
+            waits: &place.waits,
             version,
             direction,
             number,
             statement,
         };
-        let place = session.place(migration, Some((number, statements.len())));
         let message = match watched(&place, one.run()).await {
             Ok(()) => continue,
             Err(StepError::Server(error)) if connection_lost(&error) => {
@@ -89,9 +91,10 @@ pub(super) async fn step(
                     number,
                     statement.line,
                     &error,
+                    &place.waits,
                 ));
             }
-            Err(StepError::Server(error)) => describe(&error),
+            Err(StepError::Server(error)) => privileges::described(client, &error).await,
             Err(StepError::Said(message)) => message,
         };
         return Err(MigrateError::StatementFailed {
@@ -117,6 +120,7 @@ pub(super) async fn step(
 /// One statement.
 struct Step<'a> {
     session: &'a Session<'a>,
+    waits: &'a Waits,
     version: &'a str,
     direction: Direction,
     number: usize,
@@ -146,7 +150,7 @@ impl Step<'_> {
                         .batch_execute(&format!("{}; COMMIT", server_wide.check()))
                         .await
                 };
-                Ok(retry(client, work).await?)
+                Ok(retry(client, self.waits, work).await?)
             }
             Kind::Outside { patient, .. } => {
                 self.write(false).await?;
@@ -198,7 +202,10 @@ impl Step<'_> {
         } else {
             None
         };
-        retry(client, async || client.batch_execute(self.statement.sql).await).await?;
+        retry(client, self.waits, async || {
+            client.batch_execute(self.statement.sql).await
+        })
+        .await?;
         if let Some(impatience) = impatience {
             client.batch_execute(&impatience).await?;
         }

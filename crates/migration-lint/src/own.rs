@@ -2,8 +2,9 @@
 
 use crate::finding::{Finding, Source};
 use crate::rules::{
-    BACKFILL_UNDER_LOCK, BAN_TRUNCATE, CONCURRENTLY_IN_TRANSACTION, FULL_REWRITE, LOCK_TABLE, ROLE_POWER,
-    RuleInfo, SET_WITHOUT_LOCAL, SQUAWK_COMMENT, SYNTAX_ERROR, UNSEEN_CODE, WRITE_WITHOUT_WHERE,
+    BACKFILL_UNDER_LOCK, BAN_TRUNCATE, CONCURRENTLY_IN_TRANSACTION, EMPTY_MIGRATION, FULL_REWRITE,
+    LOCK_TABLE, ROLE_POWER, RuleInfo, SET_WITHOUT_LOCAL, SQUAWK_COMMENT, SYNTAX_ERROR, UNSEEN_CODE,
+    WRITE_WITHOUT_WHERE,
 };
 use crate::script::{Name, Script, Side, Statement};
 
@@ -25,6 +26,17 @@ pub(crate) fn findings(script: &Script) -> Vec<Finding> {
         .collect();
     // What cannot be read in one place cannot be read around it either: the first of a line says it.
     findings.dedup_by_key(|finding| finding.start.line);
+    // Nothing to undo may be true; nothing to do is a template that nobody has filled in.
+    if script.side() == Side::Up && script.statements().is_empty() && findings.is_empty() {
+        let message = "there is no statement in it".to_owned();
+        findings.push(Finding::new(
+            script,
+            &EMPTY_MIGRATION,
+            Source::Text,
+            message,
+            0..0,
+        ));
+    }
     for statement in script.statements().iter().chain(script.inner_statements()) {
         for (rule, message) in broken(script, statement) {
             let range = statement.range.clone();

@@ -31,6 +31,8 @@ pub enum Failure {
     Program(#[from] ProgramError),
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    #[error("interrupted; {0}")]
+    InterruptedHalfway(MigrateError),
     #[error(transparent)]
     Setup(#[from] SetupError),
     #[error(transparent)]
@@ -87,6 +89,7 @@ impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Program(error) => error.exit_code().unwrap_or(FAILED),
+            Self::InterruptedHalfway(_) => ProgramError::Interrupted.exit_code().unwrap_or(FAILED),
             Self::Setup(SetupError::Connect(_))
             | Self::Domain(ProvisionError::Connect(_))
             | Self::Open(OpenError::Connect(_)) => NO_DATABASE,

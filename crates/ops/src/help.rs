@@ -79,7 +79,7 @@ plinth-ops setup --demo                    # to look around",
         "plinth-ops migrate run --dry-run           # what it would do, and which locks it takes
 plinth-ops migrate run --wait 60           # in a deployment",
     ),
-    ("migrate revert", "plinth-ops migrate revert --dry-run\nplinth-ops migrate revert 2"),
+    ("migrate revert", "plinth-ops migrate revert --dry-run\nplinth-ops migrate revert 2               # asks for the database's name"),
     ("migrate redo", "plinth-ops migrate redo                    # after editing the newest migration"),
     ("migrate show", "plinth-ops migrate show\nplinth-ops migrate show --json"),
     ("migrate baseline", "plinth-ops migrate baseline --from diesel"),

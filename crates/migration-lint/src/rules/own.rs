@@ -69,6 +69,12 @@ pub(crate) const UNSEEN_CODE: RuleInfo = rule(
     "none of the other rules can read it",
     "EXECUTE of one string, or the statement itself; or `-- lint: allow(unseen-code) because …`",
 );
+pub(crate) const EMPTY_MIGRATION: RuleInfo = rule(
+    "empty-migration",
+    Error,
+    "it is applied and does nothing, and whoever fills it in later finds it applied already, and edited",
+    "the statements that it is for; or no migration: delete its directory",
+);
 pub(crate) const REFUSED_BY_RUNNER: RuleInfo = rule(
     "refused-by-runner",
     Error,
@@ -89,6 +95,7 @@ pub(crate) const OWN: &[RuleInfo] = &[
     LOCK_TABLE,
     ROLE_POWER,
     UNSEEN_CODE,
+    EMPTY_MIGRATION,
     REFUSED_BY_RUNNER,
 ];
 

@@ -250,6 +250,11 @@ pub const UP: &[(&str, &[(&str, usize)])] = &[
         "ALTER TABLE cards ADD COLUMN x text;\n\nUPDATE cards SET x = 'y' WHERE x IS NULL;",
         &[("backfill-under-lock", 3)],
     ),
+    (
+        "-- What it is for.\n\n-- CREATE TABLE things ();\n",
+        &[("empty-migration", 1)],
+    ),
+    ("", &[("empty-migration", 1)]),
     ("SET work_mem = '1GB';", &[("set-without-local", 1)]),
     ("SET ROLE plinth_system;", &[("set-without-local", 1)]),
 ];

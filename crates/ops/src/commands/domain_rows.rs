@@ -1,12 +1,12 @@
 //! `plinth-ops domain export | restore | copy | erase`
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use super::backup::{Place, Which, work};
+use super::confirm;
 use super::domain::require_set_up;
 use crate::backup::domain::{
     self, Archive, DomainError, Erased, Erasure, Exported, Original, RestoredDomain, Task,
@@ -99,24 +99,7 @@ fn perform<T>(
 
 /// Whoever runs this types the slug, or has said `--yes`.
 fn confirm(what: &str, slug: &str, yes: bool) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
-    let refused = |why: &str| {
-        Failure::from(DomainError::Refused(format!(
-            "{why}: nothing was changed; --yes does it without asking"
-        )))
-    };
-    if !stdin().is_terminal() || !stderr().is_terminal() {
-        return Err(refused(&format!("{what}, and there is no terminal to ask on")));
-    }
-    let _ = write!(stderr().lock(), "{what}\nType its slug, {slug}, to go on: ");
-    let mut line = String::new();
-    let read = stdin().lock().read_line(&mut line);
-    if read.is_ok() && line.trim() == slug {
-        return Ok(());
-    }
-    Err(refused("that is not its slug"))
+    confirm::confirm(what, "slug", slug, yes).map_err(|why| DomainError::Refused(why).into())
 }
 
 pub fn export(options: &Export, settings: Vec<String>) -> Result<(), Failure> {

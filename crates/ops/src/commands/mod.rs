@@ -3,6 +3,7 @@
 pub mod backup;
 mod backup_report;
 mod config;
+mod confirm;
 pub mod doctor;
 mod domain;
 pub mod domain_rows;

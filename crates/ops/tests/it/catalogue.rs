@@ -72,7 +72,7 @@ async fn up_down_up(database: &TestDatabase) {
         );
     }
 
-    ops.expect(0, &["migrate", "revert", "--all"]);
+    ops.expect(0, &["migrate", "revert", "--all", "--yes"]);
     let down = catalogue(&client).await;
     let left: Vec<_> = down
         .iter()
@@ -119,7 +119,7 @@ async fn each_migration_reverts_and_applies_again_by_itself() {
     assert!(count > 1);
     for down in 1..=count {
         let reverted = ops
-            .expect(0, &["migrate", "revert", &down.to_string(), "--json"])
+            .expect(0, &["migrate", "revert", &down.to_string(), "--yes", "--json"])
             .json();
         assert_eq!(reverted.get("reverted").unwrap().as_array().unwrap().len(), down);
         ops.expect(2, &["migrate", "show"]);

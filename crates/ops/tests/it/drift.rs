@@ -160,7 +160,7 @@ async fn up_to_the_version_that_the_database_has() {
     let ran = ops.expect(0, &["migrate", "drift"]);
     assert!(ran.stdout.contains("no migration at all"), "{}", ran.stdout);
     ops.expect(0, &["migrate", "run"]);
-    ops.expect(0, &["migrate", "revert", "2"]);
+    ops.expect(0, &["migrate", "revert", "2", "--yes"]);
     let drift = ops.expect(0, &["migrate", "drift", "--json"]).json();
     let last = &MIGRATIONS[MIGRATIONS.len() - 3].version;
     assert_eq!(drift["up_to"], last.as_ref());

@@ -6,7 +6,7 @@ use test_support::{Ran, TestDatabase};
 
 use crate::support::{Ops, wait_until};
 
-const NOTES: &str = "
+pub const NOTES: &str = "
     CREATE TABLE notes (
         domain_id uuid NOT NULL, id uuid NOT NULL, title text NOT NULL CHECK (char_length(title) BETWEEN 3 AND 20), state text,
         PRIMARY KEY (domain_id, id));
@@ -14,8 +14,8 @@ const NOTES: &str = "
     COMMENT ON COLUMN notes.domain_id IS 'Domain.'; COMMENT ON COLUMN notes.id IS 'Id.';
     COMMENT ON COLUMN notes.title IS 'Title.'; COMMENT ON COLUMN notes.state IS 'State.';";
 
-struct Folder {
-    ops: Ops,
+pub struct Folder {
+    pub ops: Ops,
     database: TestDatabase,
     /// Of this test alone, so that its scratch databases can be told from those of others; not a superuser.
     login: String,
@@ -23,7 +23,7 @@ struct Folder {
 
 impl Folder {
     /// A migration that makes `notes`, and the schema that is wanted.
-    async fn wanting(schema: &str) -> Self {
+    pub async fn wanting(schema: &str) -> Self {
         let database = TestDatabase::empty().await;
         let login = format!("generates_{}", database.name());
         database
@@ -47,7 +47,7 @@ impl Folder {
         std::fs::write(self.path("schema").join("10_notes.sql"), schema).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.ops.directory.path().join(name)
     }
 
@@ -95,7 +95,7 @@ impl Folder {
     }
 
     /// No database was left behind, and nothing was done to the configured one.
-    async fn is_tidy(&self) {
+    pub async fn is_tidy(&self) {
         let client = self.database.superuser().await;
         let sql = format!(
             "SELECT to_regclass('notes') IS NULL AND NOT EXISTS (SELECT FROM pg_database WHERE datdba = '{}'::regrole)",

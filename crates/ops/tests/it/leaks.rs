@@ -37,7 +37,7 @@ async fn another_search_path_makes_no_second_history() {
     for table in ["t", "u", "plinth_migrations", "__diesel_schema_migrations"] {
         assert_eq!(schemas_of(&client, table).await, ["public"], "{table}");
     }
-    folder.expect(&ops, 0, &["revert", "--all"]);
+    folder.expect(&ops, 0, &["revert", "--all", "--yes"]);
     assert!(schemas_of(&client, "t").await.is_empty());
 }
 

@@ -16,6 +16,8 @@ fn commands_share_the_private_cluster_and_leave_it_stopped() {
     ops.expect(2, &["migrate", "show"]);
     ops.expect(0, &["migrate", "run"]);
     ops.expect(0, &["migrate", "show"]);
+    // It is a developer's own: nobody is asked.
+    ops.expect(0, &["migrate", "redo", "2"]);
     let data = fs::read_dir(state.join("postgres"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -73,7 +73,7 @@ async fn up_down_and_again() {
     folder.expect(&ops, 0, &["run"]);
     through(&client).await;
     folder.expect(&ops, 0, &["show"]);
-    let redone = folder.expect(&ops, 0, &["redo", "2", "--json"]).json();
+    let redone = folder.expect(&ops, 0, &["redo", "2", "--yes", "--json"]).json();
     assert_eq!(redone["reverted"].as_array().unwrap().len(), 2);
     assert_eq!(redone["applied"][1]["version"], "20260102000000");
     through(&client).await;
@@ -163,6 +163,34 @@ async fn killed_in_an_index_build_it_is_resumed_and_the_invalid_index_rebuilt() 
 
     folder.expect(&ops, 0, &["run"]);
     through(&client).await;
+}
+
+/// Ctrl-C, and what `docker stop` sends.
+#[tokio::test]
+async fn interrupted_it_says_what_is_half_done_and_run_goes_on() {
+    let (database, folder) = (TestDatabase::empty().await, folder());
+    let (ops, client) = (Ops::on(&database), database.superuser().await);
+    for signal in ["-INT", "-TERM"] {
+        folder.expect(&ops, 0, &["run"]);
+        folder.expect(&ops, 0, &["revert"]);
+        let writer = writer(&database).await;
+        let child = ops.spawn(&folder.arguments(&["run"]));
+        wait_until(&client, WAITS).await;
+        let pid = child.id().to_string();
+        let killed = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(killed.unwrap().success());
+        let ran = test_support::Ran::from(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(130), "{}", ran.stderr);
+        for wanted in [
+            "plinth-ops: interrupted; migration 20260102000000_steps is half applied: 2 of 6 statements",
+            "run `plinth-ops migrate run` to go on, or `plinth-ops migrate revert` to go back",
+        ] {
+            assert!(ran.stderr.contains(wanted), "{wanted:?} in {}", ran.stderr);
+        }
+        writer.batch_execute("ROLLBACK").await.unwrap();
+        folder.expect(&ops, 0, &["run"]);
+        through(&client).await;
+    }
 }
 
 #[tokio::test]

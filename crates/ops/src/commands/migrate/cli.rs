@@ -32,7 +32,8 @@ pub enum Command {
     },
     /// Reverts the last migration, or the last N
     ///
-    /// What the migrations made is dropped, with the data in it. One that is half done counts.
+    /// What the migrations made is dropped, with the data in it. One that is half done counts. Before more than one, it asks for the
+    /// database's name on a terminal, and needs --yes where there is none; not on the private PostgreSQL.
     Revert {
         #[command(flatten)]
         count: Count,
@@ -40,16 +41,20 @@ pub enum Command {
         #[arg(long, conflicts_with = "count")]
         all: bool,
         #[command(flatten)]
+        yes: Yes,
+        #[command(flatten)]
         dry_run: DryRun,
         #[command(flatten)]
         json: Json,
     },
     /// Reverts the last migration, or the last N, and applies it again
     ///
-    /// For development: what the migrations made is dropped, with the data in it.
+    /// For development: what the migrations made is dropped, with the data in it. It asks as revert does.
     Redo {
         #[command(flatten)]
         count: Count,
+        #[command(flatten)]
+        yes: Yes,
         #[command(flatten)]
         dry_run: DryRun,
         #[command(flatten)]
@@ -101,6 +106,13 @@ pub struct Count {
     /// How many
     #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub count: u32,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Yes {
+    /// Does not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Args)]

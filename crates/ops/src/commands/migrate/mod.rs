@@ -2,6 +2,7 @@
 
 mod allow;
 mod baseline;
+mod caution;
 pub mod cli;
 mod drift;
 mod generate;
@@ -31,6 +32,8 @@ struct Asked {
     task: Task,
     /// How long to wait for a database that is away, and for another migration.
     wait: Option<Duration>,
+    /// Whether more than one migration is to be reverted, and nobody said that no question is needed.
+    asks: bool,
     dry_run: bool,
     json: bool,
 }
@@ -54,6 +57,7 @@ pub fn run(options: Migrate, settings: Vec<String>) -> Result<(), Failure> {
     let asked = |task, DryRun { dry_run }, Json { json }| Asked {
         task,
         wait: None,
+        asks: false,
         dry_run,
         json,
     };
@@ -72,19 +76,41 @@ pub fn run(options: Migrate, settings: Vec<String>) -> Result<(), Failure> {
         Command::Revert {
             count,
             all,
+            yes,
             dry_run,
             json,
         } => {
+            let asks = (all || count.count > 1) && !yes.yes;
             let count = if all {
                 migrations.len()
             } else {
                 number(count.count)
             };
-            perform(migrations, &asked(Task::Revert(count), dry_run, json), settings)
+            perform(
+                migrations,
+                &Asked {
+                    asks,
+                    ..asked(Task::Revert(count), dry_run, json)
+                },
+                settings,
+            )
         }
-        Command::Redo { count, dry_run, json } => {
+        Command::Redo {
+            count,
+            yes,
+            dry_run,
+            json,
+        } => {
+            let asks = count.count > 1 && !yes.yes;
             let task = Task::Redo(number(count.count));
-            perform(migrations, &asked(task, dry_run, json), settings)
+            perform(
+                migrations,
+                &Asked {
+                    asks,
+                    ..asked(task, dry_run, json)
+                },
+                settings,
+            )
         }
         Command::Show(json) => show::run(migrations, json, settings),
         Command::Baseline(options) => baseline::run(migrations, options, settings),
@@ -111,6 +137,9 @@ fn perform(migrations: &[Migration], asked: &Asked, settings: Vec<String>) -> Re
     let migrator = Migrator::new(program.owner.connector(), patience)
         .with(migrations)
         .watched_by(&stderr);
+    if asked.asks && !asked.dry_run && !program.is_private() {
+        caution::ask(&program, &migrator, asked.task)?;
+    }
     let worked = block_on(async {
         program.owner.reachable(asked.wait.unwrap_or_default()).await?;
         if asked.dry_run {
@@ -119,6 +148,7 @@ fn perform(migrations: &[Migration], asked: &Asked, settings: Vec<String>) -> Re
         migrator.perform(asked.task).await?;
         report(asked, &stderr.done())
     });
+    let worked = worked.map_err(|failure| caution::halfway(&migrator, failure));
     // What was done before the failure stays done.
     let done = stderr.done();
     if worked.is_err() && !asked.dry_run && (asked.json || !done.is_empty()) {
@@ -141,8 +171,13 @@ fn report(asked: &Asked, done: &[Applied]) -> Result<(), Failure> {
                 "reverted"
             }
         };
+        let by = if one.down_changed {
+            ", by another down.sql than was there when it was applied"
+        } else {
+            ""
+        };
         text.push_str(&format!(
-            "{verb} {}_{} ({} ms)\n",
+            "{verb} {}_{} ({} ms){by}\n",
             one.version, one.name, one.duration_ms
         ));
     }
