@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-versions lint fmt update migrate-create migrate-run migrate-revert migrate-redo migrate-show migrate-generate migrate-verify migrate-lint migrate-swarm queue-chaos seed bench bench-queue bench-migrate bench-backup check-boundaries clean
+.PHONY: help run test test-versions lint fmt update migrate-create migrate-run migrate-revert migrate-redo migrate-show migrate-generate migrate-verify migrate-lint migrate-swarm queue-chaos seed bench bench-queue bench-migrate bench-backup backup-kills check-boundaries clean
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 OPS := cargo run --quiet --package ops --bin plinth-ops --
@@ -91,6 +91,13 @@ queue-chaos: ## 100,000 jobs while workers are killed and PostgreSQL restarts (j
 	@# Not by nextest, which would end it after three minutes.
 	@PLINTH_TEST_CHAOS_JOBS=$(or $(jobs),100000) PLINTH_TEST_CHAOS_RESTARTS=$(or $(restarts),2) PLINTH_TEST_CHAOS_SEED=$(seed) \
 		cargo test --quiet --workspace --test it -- chaos::nothing_is_lost --nocapture
+
+backup-kills: ## Backups, drills, restores, rotations and erasures, each killed at 20 random moments (kills=50 for more)
+	@scripts/ensure-postgres
+	@scripts/ensure-nextest
+	@cargo nextest run --workspace --cargo-quiet --no-run
+	@# Not by nextest, which would end it after three minutes.
+	@PLINTH_TEST_KILLS=$(or $(kills),20) $(TARGET)/debug/with-postgres -- cargo test --quiet --workspace --test it -- _kills:: keys::killed --nocapture
 
 seed: ## Bring roles and permissions up to date in the database
 	@scripts/ensure-postgres --unless-configured

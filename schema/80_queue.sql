@@ -318,7 +318,7 @@ GRANT SELECT, UPDATE (paused_at) ON queue_schedules TO plinth_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON queue_schedules TO plinth_system;
 
 -- The way of a job's handler into the domain that the job acts in. The lease is the credential: whoever lost it, and wakes up late,
--- does not come in. Cancelling, pausing and suspending do not take it away.
+-- does not come in. Cancelling, pausing and suspending do not take it away; erasing does: what a job wrote then would come after it.
 CREATE FUNCTION enter_job(p_domain uuid, p_job uuid, p_worker uuid, p_attempt integer, p_timeout_ms integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -326,16 +326,17 @@ DECLARE
     v_domain uuid;
     v_context text;
 BEGIN
-    SELECT j.domain_id INTO v_domain FROM queue_jobs j
-     WHERE j.domain_id = p_domain AND j.id = p_job AND j.worker_id = p_worker AND j.attempt = p_attempt;
+    SELECT j.domain_id INTO v_domain FROM queue_jobs j JOIN domains d ON d.id = j.domain_id
+     WHERE j.domain_id = p_domain AND j.id = p_job AND j.worker_id = p_worker AND j.attempt = p_attempt
+       AND d.status <> 'erasing';
     IF v_domain IS NULL THEN
-        PERFORM refuse(409, 'the lease on the job has ended');
+        PERFORM refuse(409, 'the lease on the job has ended, or its domain is being erased');
     END IF;
     v_context := set_context(v_domain, NULL, NULL, NULL, true, p_timeout_ms);
 END
 $$;
 COMMENT ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) IS
-    'Sets the context of a running job: its domain, and nobody as the user. Raises PL409 when the lease (worker, attempt) has ended.';
+    'Sets the context of a running job: its domain, and nobody as the user. Raises PL409 when the lease (worker, attempt) has ended, or the domain is being erased.';
 REVOKE ALL ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enter_job(uuid, uuid, uuid, integer, integer) TO plinth_app, plinth_system;
 ALTER FUNCTION enter_job(uuid, uuid, uuid, integer, integer) OWNER TO plinth_system;

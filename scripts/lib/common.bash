@@ -92,6 +92,21 @@ apt_private_update() {
     touch "$stamp"
 }
 
+# apt_other_suite FILE deb|deb-src SUITE: makes FILE the list of sources of another release of Debian, on the mirror that this machine
+# uses, with the key that it trusts it for.
+apt_other_suite() {
+    local uri key
+    read -r uri key < <(apt-get indextargets --format '$(REPO_URI) $(SIGNED_BY)' 'Created-By: Packages' 'Origin: Debian' |
+        grep -v -- '-security' | head -n 1) || true
+    if [ -z "${uri:-}" ]; then
+        # Without package lists there is no origin yet; the configured address will do.
+        read -r uri key < <(apt-get indextargets --format '$(REPO_URI) $(SIGNED_BY)' 'Created-By: Packages' | grep '/debian/\? ' | head -n 1) || return 1
+    fi
+    [ -n "${uri:-}" ] || return 1
+    case ${key:-} in /*) ;; *) key= ;; esac # where no key is named, apt prints its placeholder
+    echo "$2 ${key:+[signed-by=$key] }$uri $3 main" >"$1"
+}
+
 # put_in_place NEW TREE: NEW, which is complete, becomes TREE. Two scripts at once leave one of the two.
 put_in_place() {
     local old=$2.old.$$

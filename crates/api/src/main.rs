@@ -5,10 +5,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use app_config::Loaded;
+use app_config::{ConfigError, Loaded};
 use clap::{Parser, Subcommand};
 use db_core::Clock;
+use db_core::setup::SetupError;
+use telemetry::TelemetryError;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The configuration is not valid: `EX_CONFIG` of BSD's sysexits, as the other programs have it.
+const CONFIG: u8 = 78;
 
 #[derive(Debug, Parser)]
 #[command(name = "plinth-api", version, about = "Plinth's HTTP server")]
@@ -42,8 +47,20 @@ fn main() -> ExitCode {
         Err(error) => {
             // Not through tracing: the log may not be up yet.
             let _ = writeln!(std::io::stderr(), "plinth-api: {error:#}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
+    }
+}
+
+/// The table is in docs/OPERATIONS.md.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let misconfigured = error.is::<ConfigError>()
+        || error.is::<TelemetryError>()
+        || matches!(error.downcast_ref(), Some(SetupError::DemoExposed(_)));
+    if misconfigured {
+        ExitCode::from(CONFIG)
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -89,6 +106,9 @@ fn serve(settings: Vec<String>) -> anyhow::Result<()> {
         );
         if state.db().is_some() {
             tracing::info!("browse the API at http://{}/docs/", api.address);
+            if let Some(accounts) = api::start::demo_accounts(&state.config) {
+                tracing::info!("{accounts}");
+            }
         }
         let (stopping, stop_api) = (state.clone(), api.server.handle());
         actix_web::rt::spawn(async move {

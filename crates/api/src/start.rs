@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use app_config::Config;
-use db_core::setup::{self, SetupError, SetupRequest};
+use db_core::setup::{self, DEMO_PASSWORD, SetupError, SetupRequest};
 use db_core::{Clock, Owner};
 use secrecy::ExposeSecret as _;
 
@@ -34,6 +34,28 @@ pub async fn app_state(config: Config, clock: Clock) -> anyhow::Result<Arc<AppSt
         wait(Arc::downgrade(&state), true);
     }
     Ok(state)
+}
+
+/// How to sign in to the demo, in one line for the log; `None` without it. The README says the same.
+pub fn demo_accounts(config: &Config) -> Option<String> {
+    if !config.setup.demo {
+        return None;
+    }
+    let request = SetupRequest::from_config(config, "environment");
+    let (domain, operator) = (&request.domain.slug, &request.operator_email);
+    let others: Vec<String> = request
+        .more_domains
+        .iter()
+        .map(|domain| format!(", {} as {}", domain.slug, domain.admin_email()))
+        .collect();
+    let password = match &config.setup.operator_password {
+        None => DEMO_PASSWORD,
+        Some(_) => "the one of PLINTH_SETUP_OPERATOR_PASSWORD",
+    };
+    Some(format!(
+        "the demo's accounts (POST /api/v1/sessions): domain {domain} as {operator}{}, operators' domain platform as {operator}; password: {password}",
+        others.concat()
+    ))
 }
 
 /// Sets up when the environment says so; else says what setup asks for.

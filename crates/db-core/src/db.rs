@@ -15,8 +15,8 @@ use crate::login::{self, AppLogin};
 use crate::owner::Owner;
 use crate::pool::{self, ConnectionFailure, PoolSettings};
 use crate::secrets::keyring::{Keyring, KeyringError};
+use crate::secrets::keys::remember_newest;
 use crate::secrets::password::Passwords;
-use crate::secrets::rotation::remember_newest;
 use crate::secrets::token::TokenHash;
 use crate::setup::secrets;
 use crate::tx::Pool;
@@ -185,6 +185,10 @@ impl Db {
         self.shared
             .notifier
             .get_or_init(|| Notifier::start(&jobs::connector(owner)));
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     pub(crate) fn notifier(&self) -> Option<&Notifier> {

@@ -158,6 +158,46 @@ impl Owner {
         Ok(value)
     }
 
+    /// Whether a pooler stands before the database that gives a client's server connection away with each transaction. Told by two
+    /// clients: one asks which server process it has, then the other, within a transaction, takes the one that was used last; and
+    /// the first is asked again. A process that both have had, or a first client that has had two, is a pooler's doing. With so many
+    /// others about that neither shows in several rounds, it is not found out.
+    pub(crate) async fn is_pooled(&self) -> Result<bool, SystemError> {
+        const ROUNDS: usize = 5;
+        const PID: &str = "SELECT pg_backend_pid()";
+        let (asking, sitting) = (self.connect().await?, self.connect().await?);
+        let pid = async |client: &Client| {
+            // A pooler has only brought prepared statements along since 1.21.
+            let rows = client.query_typed(PID, &[]).await?;
+            Ok::<i32, tokio_postgres::Error>(rows.first().map_or(0, |row| row.get(0)))
+        };
+        let first = pid(&asking).await?;
+        for _ in 0..ROUNDS {
+            let before = pid(&asking).await?;
+            sitting.batch_execute("BEGIN").await?;
+            let sat = pid(&sitting).await?;
+            // A pool of one connection would let it wait.
+            let after = if sat == before {
+                before
+            } else {
+                pid(&asking).await?
+            };
+            sitting.batch_execute("ROLLBACK").await?;
+            if sat == before || before != first || after != first {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A connection on which nothing is set.
+    pub(crate) async fn plain_connection(
+        &self,
+    ) -> Result<job_queue::Connection, Box<dyn std::error::Error + Send + Sync>> {
+        let Connected { client, driver, .. } = self.connector.connect().await?;
+        Ok(job_queue::Connection::new(client, driver))
+    }
+
     /// A connection that acts as `plinth_system` for as long as it lives: for the queue's own work, which listens and prepares.
     pub(crate) async fn system_connection(
         &self,

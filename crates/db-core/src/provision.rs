@@ -11,6 +11,7 @@ use tokio_postgres::error::SqlState;
 use crate::clock::Clock;
 use crate::db::OpenError;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
+use crate::models::activity::{Activity, note};
 use crate::models::{domain, user};
 use crate::owner::SystemTx;
 use crate::rbac::SystemRole;
@@ -156,13 +157,11 @@ pub async fn provision_domain(
         )
         .await
         .map_err(|error| taken(error, new.slug))?;
-    client
-        .execute(
-            "INSERT INTO activity_stream (domain_id, id, action, target_type, target_id, after)
-             SELECT $1, $2, 'domain.create', 'domain', d.id, to_jsonb(d) FROM domains d WHERE d.id = $3",
-            &[&PLATFORM_DOMAIN.uuid(), &clock.uuid(), &id],
-        )
+    let row = client
+        .query_one("SELECT to_jsonb(d) FROM domains d WHERE id = $1", &[&id])
         .await?;
+    let noted = Activity::new("domain.create", "domain", id).after(&row.get::<_, serde_json::Value>(0));
+    note(client, clock, [(PLATFORM_DOMAIN, noted)]).await?;
     let sql = format!("SELECT {COLUMNS} FROM domains WHERE id = $1");
     Ok(client.query_one(&sql, &[&id]).await?.into())
 }

@@ -41,9 +41,13 @@ impl Connection {
 /// Opens connections.
 ///
 /// They are to be direct, or through a pooler in session mode: the worker listens on one of them and sets a few planner settings
-/// on all. They must see the jobs of every domain; a login held by row level security sees none and does nothing.
+/// on all; or see [`Connector::pooled`]. They must see the jobs of every domain; a login held by row level security sees none and
+/// does nothing.
 #[derive(Clone)]
-pub struct Connector(Arc<dyn Fn() -> BoxFuture<'static, Result<Connection, BoxError>> + Send + Sync>);
+pub struct Connector {
+    open: Arc<dyn Fn() -> BoxFuture<'static, Result<Connection, BoxError>> + Send + Sync>,
+    pooled: Option<Arc<str>>,
+}
 
 impl Connector {
     /// From a closure that opens one connection.
@@ -52,7 +56,19 @@ impl Connector {
         F: Fn() -> O + Send + Sync + 'static,
         O: Future<Output = Result<Connection, BoxError>> + Send + 'static,
     {
-        Self(Arc::new(move || Box::pin(open())))
+        Self {
+            open: Arc::new(move || Box::pin(open())),
+            pooled: None,
+        }
+    }
+
+    /// Through a pooler that gives away the server connection after each transaction. Nothing is set but within a transaction, which
+    /// begins with `local` (`SET LOCAL ROLE …`), nobody listens, and every statement costs two waits more: jobs are found by polling.
+    #[must_use]
+    pub fn pooled(mut self, local: &str) -> Self {
+        let settings = SETTINGS.replace("SET ", "SET LOCAL ");
+        self.pooled = Some(Arc::from(format!("BEGIN; {local}; {settings}")));
+        self
     }
 
     /// Without TLS, from an address as `tokio_postgres` reads it; for tests and for Unix sockets.
@@ -68,7 +84,7 @@ impl Connector {
     }
 
     pub(crate) async fn open(&self) -> Result<Connection, Error> {
-        let open = tokio::time::timeout(OPEN_TIMEOUT, (self.0)());
+        let open = tokio::time::timeout(OPEN_TIMEOUT, (self.open)());
         open.await
             .map_err(|_elapsed| Error::Timeout(OPEN_TIMEOUT))?
             .map_err(Error::Connect)
@@ -96,6 +112,8 @@ pub(crate) struct Line {
     timeout: Duration,
     settings: &'static str,
     live: Option<Live>,
+    /// Within a transaction of the caller's.
+    inside: bool,
 }
 
 struct Live {
@@ -110,6 +128,7 @@ impl Line {
             timeout,
             settings: "",
             live: None,
+            inside: false,
         }
     }
 
@@ -141,8 +160,10 @@ impl Line {
     ) -> Result<u64, Error> {
         let timeout = self.timeout;
         let attempt = async {
+            let alone = self.begin_where_pooled().await?;
             let (client, statement) = self.prepared(sql).await?;
-            Ok(client.execute(&statement, params).await?)
+            let result = client.execute(&statement, params).await;
+            Ok(end_where_pooled(client, alone, result).await?)
         };
         let result = tokio::time::timeout(timeout, attempt)
             .await
@@ -158,12 +179,17 @@ impl Line {
     ) -> Result<T, Error> {
         let timeout = self.timeout;
         let attempt = async {
-            self.query("BEGIN", &[]).await?;
+            if !self.begin_where_pooled().await? {
+                self.query("BEGIN", &[]).await?;
+            }
+            self.inside = true;
             let value = work(&mut Held(self)).await?;
             Held(self).query("COMMIT", &[]).await?;
             Ok(value)
         };
-        match tokio::time::timeout(timeout, attempt).await {
+        let ended = tokio::time::timeout(timeout, attempt).await;
+        self.inside = false;
+        match ended {
             Ok(Ok(value)) => Ok(value),
             // However it ended, the next one begins on a connection that is in no transaction.
             Ok(Err(error)) => {
@@ -182,24 +208,28 @@ impl Line {
         sql: &'static str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
+        let alone = self.begin_where_pooled().await?;
         let (client, statement) = self.prepared(sql).await?;
-        Ok(client.query(&statement, params).await?)
+        let result = client.query(&statement, params).await;
+        Ok(end_where_pooled(client, alone, result).await?)
+    }
+
+    /// Where a pooler gives connections away, a statement has to be in a transaction for what it needs to be set. Whether one began.
+    async fn begin_where_pooled(&mut self) -> Result<bool, Error> {
+        let Some(begin) = self.connector.pooled.clone() else {
+            return Ok(false);
+        };
+        if self.inside {
+            return Ok(false);
+        }
+        let local = self.settings.replace("SET ", "SET LOCAL ");
+        let live = self.live().await?;
+        live.client.batch_execute(&format!("{begin}; {local}")).await?;
+        Ok(true)
     }
 
     async fn prepared(&mut self, sql: &'static str) -> Result<(&Client, tokio_postgres::Statement), Error> {
-        let live = match self.live.take() {
-            Some(live) => self.live.insert(live),
-            None => {
-                let Connection { client, mut driver } = self.connector.open().await?;
-                tokio::spawn(async move { while let Some(Ok(_)) = driver.next().await {} });
-                client.batch_execute(SETTINGS).await?;
-                client.batch_execute(self.settings).await?;
-                self.live.insert(Live {
-                    client,
-                    prepared: HashMap::new(),
-                })
-            }
-        };
+        let live = self.live().await?;
         let statement = match live.prepared.get(sql) {
             Some(statement) => statement.clone(),
             None => {
@@ -211,6 +241,22 @@ impl Line {
         Ok((&live.client, statement))
     }
 
+    async fn live(&mut self) -> Result<&mut Live, Error> {
+        if let Some(live) = self.live.take() {
+            return Ok(self.live.insert(live));
+        }
+        let Connection { client, mut driver } = self.connector.open().await?;
+        tokio::spawn(async move { while let Some(Ok(_)) = driver.next().await {} });
+        if self.connector.pooled.is_none() {
+            client.batch_execute(SETTINGS).await?;
+            client.batch_execute(self.settings).await?;
+        }
+        Ok(self.live.insert(Live {
+            client,
+            prepared: HashMap::new(),
+        }))
+    }
+
     fn forget_if_broken<T>(&mut self, result: &Result<T, Error>) {
         let broken = match result {
             Ok(_) => false,
@@ -219,8 +265,27 @@ impl Line {
             }
             Err(_) => true,
         };
-        if broken {
+        // Pooled, it may have failed between the beginning of its transaction and the end.
+        if broken || (result.is_err() && self.connector.pooled.is_some()) {
             self.live = None;
+        }
+    }
+}
+
+/// Ends the transaction of a statement that had to have one of its own. A failed one is over, whatever the rollback says.
+async fn end_where_pooled<T>(
+    client: &Client,
+    alone: bool,
+    result: Result<T, tokio_postgres::Error>,
+) -> Result<T, tokio_postgres::Error> {
+    if !alone {
+        return result;
+    }
+    match result {
+        Ok(value) => client.batch_execute("COMMIT").await.map(|()| value),
+        Err(error) => {
+            let _ = client.batch_execute("ROLLBACK").await;
+            Err(error)
         }
     }
 }
@@ -304,6 +369,11 @@ pub(crate) async fn listen(
     channel: &str,
     mut heard: impl FnMut(Option<&str>) + Send,
 ) -> Result<(), Error> {
+    if connector.pooled.is_some() {
+        // Whom it is told would be whoever has the connection by then.
+        heard(None);
+        return std::future::pending().await;
+    }
     let Connection { client, mut driver } = connector.open().await?;
     let command = format!("LISTEN {channel}");
     let mut listening = Box::pin(client.batch_execute(&command));

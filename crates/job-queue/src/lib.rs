@@ -13,6 +13,7 @@ mod registry;
 mod schedule;
 mod sql;
 mod statement;
+mod times;
 mod worker;
 
 pub use batch::{BatchProgress, NewBatch, batch_progress, seal};
@@ -27,6 +28,7 @@ pub use manage::{
 pub use new_job::{Enqueued, NewJob, While, enqueue, enqueue_statement};
 pub use notify::{Notifier, notify};
 pub use registry::Registry;
-pub use schedule::{Missed, NewSchedule, Times};
+pub use schedule::{Missed, NewSchedule};
 pub use statement::{Executor, Param, Statement};
+pub use times::Times;
 pub use worker::{Acknowledge, QueueOptions, Retention, Worker, WorkerHandle, WorkerOptions};

@@ -51,8 +51,11 @@ impl Registry {
                 Ok(job) => Box::pin(handler(context, job)),
                 Err(error) => {
                     // Not fatal: a later version may know how to read it.
-                    let failure =
-                        Failure::retry(format!("the payload cannot be read as {}: {error}", J::NAME));
+                    let failure = Failure::retry(format!(
+                        "the payload cannot be read as {}: {}",
+                        J::NAME,
+                        place(&error)
+                    ));
                     Box::pin(std::future::ready(Err(failure)))
                 }
             }
@@ -98,6 +101,20 @@ impl Registry {
             ),
         }
     }
+}
+
+/// What is wrong with a payload, without any of its values: whoever reads errors need not be one who may read payloads.
+fn place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // The name of a field of ours.
+    if text.starts_with("missing field `") {
+        return text;
+    }
+    format!(
+        "at line {}, column {}, something else is wanted",
+        error.line(),
+        error.column()
+    )
 }
 
 impl fmt::Debug for Registry {

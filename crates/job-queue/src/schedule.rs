@@ -1,11 +1,6 @@
 //! Schedules: cron expressions in a time zone, kept in the database.
 
-use std::str::FromStr as _;
-
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
-use croner::Cron;
-use croner::parser::{CronParser, Seconds};
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
@@ -13,6 +8,7 @@ use crate::error::Error;
 use crate::job::{Job, Priority};
 use crate::new_job::payload_of;
 use crate::sql;
+use crate::times::Times;
 
 /// What becomes of firings that nobody was there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,47 +41,6 @@ impl Missed {
             "all" => Self::All,
             _ => Self::Skip,
         }
-    }
-}
-
-/// A cron expression in a time zone.
-///
-/// Five fields (minute, hour, day of month, month, day of week), or six with seconds first. When clocks go forward, a time that
-/// does not exist that day fires at the next one that does; when they go back, a fixed time fires once, at its first occurrence, and
-/// `*` and steps go on through both hours (Vixie cron's rules, by croner).
-#[derive(Clone, Debug)]
-pub struct Times {
-    cron: Cron,
-    zone: Tz,
-}
-
-impl Times {
-    /// Reads both.
-    ///
-    /// # Errors
-    /// An expression or a zone that cannot be read.
-    pub fn parse(cron: &str, zone: &str) -> Result<Self, Error> {
-        let zone = Tz::from_str(zone).map_err(|_unknown| Error::Invalid {
-            what: "the time zone",
-            value: zone.to_owned(),
-            rule: "a name of the IANA database, such as Europe/Berlin or UTC",
-        })?;
-        let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let cron = parser.parse(cron).map_err(|error| Error::Cron {
-            cron: cron.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok(Self { cron, zone })
-    }
-
-    /// The first firing after a time; `None` when there is none any more.
-    #[must_use]
-    pub fn next_after(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let next = self
-            .cron
-            .find_next_occurrence(&time.with_timezone(&self.zone), false)
-            .ok()?;
-        Some(next.with_timezone(&Utc))
     }
 }
 
@@ -209,125 +164,10 @@ impl NewSchedule {
 
 #[cfg(test)]
 mod tests {
-    use chrono::TimeZone as _;
-
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
-    }
-
-    fn following(cron: &str, zone: &str, from: &str, count: usize) -> Vec<String> {
-        let times = Times::parse(cron, zone).unwrap();
-        let mut time = at(from);
-        (0..count)
-            .map(|_| {
-                time = times.next_after(time).unwrap();
-                time.format("%Y-%m-%dT%H:%MZ").to_string()
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_time_of_day_follows_its_zone_through_the_year() {
-        // Berlin: +1 until 29 March 2026, then +2.
-        let days = following("30 9 * * *", "Europe/Berlin", "2026-03-28T00:00:00Z", 3);
-        assert_eq!(
-            days,
-            ["2026-03-28T08:30Z", "2026-03-29T07:30Z", "2026-03-30T07:30Z"]
-        );
-    }
-
-    #[test]
-    fn a_time_that_does_not_exist_fires_at_the_next_one() {
-        // 02:30 on 29 March 2026 is skipped in Berlin: 02:00 becomes 03:00, which is 01:00 UTC.
-        let days = following("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", 2);
-        assert_eq!(days, ["2026-03-29T01:00Z", "2026-03-30T00:30Z"]);
-    }
-
-    #[test]
-    fn a_time_that_comes_twice_fires_once() {
-        // 02:30 on 25 October 2026 comes at 00:30 and at 01:30 UTC.
-        let days = following("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", 2);
-        assert_eq!(days, ["2026-10-25T00:30Z", "2026-10-26T01:30Z"]);
-    }
-
-    #[test]
-    fn every_half_hour_means_every_half_hour_when_clocks_go_back() {
-        let times = following("*/30 * * * *", "Europe/Berlin", "2026-10-24T23:45:00Z", 6);
-        assert_eq!(
-            times,
-            [
-                "2026-10-25T00:00Z",
-                "2026-10-25T00:30Z",
-                "2026-10-25T01:00Z",
-                "2026-10-25T01:30Z",
-                "2026-10-25T02:00Z",
-                "2026-10-25T02:30Z"
-            ]
-        );
-    }
-
-    /// Each local day once, whatever the clocks do: zones whose hour is skipped or doubled at 2, at midnight, by half an hour, twice a
-    /// year around Ramadan, and on the day line.
-    #[test]
-    fn a_daily_time_fires_once_on_each_day_there_is() {
-        for (zone, year, days) in [
-            ("Europe/Berlin", 2026, 365),
-            ("America/New_York", 2026, 365),
-            ("Australia/Lord_Howe", 2026, 365),
-            ("America/Santiago", 2026, 365),
-            ("Africa/Casablanca", 2026, 365),
-            ("Africa/Cairo", 2026, 365),
-            ("Pacific/Apia", 2012, 366),
-        ] {
-            for cron in [
-                "0 0 * * *",
-                "15 1 * * *",
-                "0 2 * * *",
-                "30 2 * * *",
-                "15 3 * * *",
-                "30 23 * * *",
-            ] {
-                let times = Times::parse(cron, zone).unwrap();
-                let tz: Tz = zone.parse().unwrap();
-                let begin = tz
-                    .with_ymd_and_hms(year, 1, 1, 12, 0, 0)
-                    .unwrap()
-                    .with_timezone(&Utc);
-                let end = tz
-                    .with_ymd_and_hms(year + 1, 1, 1, 12, 0, 0)
-                    .unwrap()
-                    .with_timezone(&Utc);
-                let mut fired = Vec::new();
-                let mut time = begin;
-                while let Some(next) = times.next_after(time).filter(|next| *next <= end) {
-                    assert!(next > time, "{cron} {zone}: {next} after {time}");
-                    fired.push(next.with_timezone(&tz).date_naive());
-                    time = next;
-                }
-                let mut dates = fired.clone();
-                dates.dedup();
-                assert_eq!(fired, dates, "{cron} in {zone}: twice on one day");
-                assert_eq!(fired.len(), days, "{cron} in {zone}");
-            }
-        }
-    }
-
-    /// An hour of time is an hour of time: `*` goes on through what is doubled, and leaves out nothing that there is.
-    #[test]
-    fn every_hour_and_every_quarter_keep_their_distance() {
-        for zone in ["Europe/Berlin", "America/New_York", "America/Santiago", "UTC"] {
-            for (cron, step) in [("0 * * * *", 60), ("*/15 * * * *", 15)] {
-                let times = Times::parse(cron, zone).unwrap();
-                let mut time = at("2026-01-01T00:00:00Z");
-                while time < at("2027-01-01T00:00:00Z") {
-                    let next = times.next_after(time).unwrap();
-                    assert_eq!((next - time).num_minutes(), step, "{cron} in {zone} after {time}");
-                    time = next;
-                }
-            }
-        }
     }
 
     /// Catching up goes by the zone's days, too: three of them over the night when clocks change.
@@ -373,12 +213,49 @@ mod tests {
         );
     }
 
+    /// A worker that was away while Samoa left out 30 December 2011, at 09:00 each day. What is missed is the days that there were.
     #[test]
-    fn what_cannot_be_read_is_named() {
-        let zone = Times::parse("* * * * *", "Mars/Olympus").unwrap_err();
-        assert!(zone.to_string().contains("Mars/Olympus"), "{zone}");
-        let cron = Times::parse("every day", "UTC").unwrap_err();
-        assert!(cron.to_string().contains("every day"), "{cron}");
+    fn missed_firings_over_a_day_that_was_left_out() {
+        let times = Times::parse("0 9 * * *", "Pacific/Apia").unwrap();
+        let (due, now) = (at("2011-12-28T19:00:00Z"), at("2011-12-31T20:00:00Z"));
+        let days = [
+            "2011-12-28T19:00:00Z",
+            "2011-12-29T19:00:00Z",
+            "2011-12-30T19:00:00Z",
+            "2011-12-31T19:00:00Z",
+        ];
+        let next = Some(at("2012-01-01T19:00:00Z"));
+        assert_eq!(
+            firings(&times, Missed::All, due, now),
+            (days.map(at).to_vec(), next)
+        );
+        assert_eq!(firings(&times, Missed::Once, due, now), (vec![due], next));
+        assert_eq!(firings(&times, Missed::Skip, due, now), (vec![], next));
+        // It comes back half a minute after a firing: that one is not missed.
+        let prompt = at("2011-12-30T19:00:30Z");
+        let next = Some(at("2011-12-31T19:00:00Z"));
+        assert_eq!(
+            firings(&times, Missed::Skip, due, prompt),
+            (vec![at("2011-12-30T19:00:00Z")], next)
+        );
+    }
+
+    /// A worker that was away for nine years.
+    #[test]
+    fn missed_leap_days_are_those_that_there_were() {
+        let times = Times::parse("0 12 29 2 *", "UTC").unwrap();
+        let (due, now) = (at("2028-02-29T12:00:00Z"), at("2037-01-01T00:00:00Z"));
+        let (all, next) = firings(&times, Missed::All, due, now);
+        assert_eq!(
+            all,
+            [
+                "2028-02-29T12:00:00Z",
+                "2032-02-29T12:00:00Z",
+                "2036-02-29T12:00:00Z"
+            ]
+            .map(at)
+        );
+        assert_eq!(next, Some(at("2040-02-29T12:00:00Z")));
     }
 
     #[test]

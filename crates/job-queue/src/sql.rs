@@ -26,6 +26,7 @@ statements! {
     PROMOTE = "promote";
     NEXT_DUE = "next_due";
     PUBLISH_TURN = "publish_turn";
+    WRITERS = "writers";
     BATCH_LOCK = "batch_lock";
     BATCH_CREATE = "batch_create";
     BATCH_SEAL = "batch_seal";

@@ -16,13 +16,13 @@ Exit codes:
   0    done, or in order
   1    failed; the message says why
   2    migrations are pending
-  3    there already: the installation is set up, the domain or its slug is taken; of `migrate drift`: the schema has drifted
+  3    there already: the installation is set up, the domain or its slug is taken, backups are another's; of `migrate drift`: the schema has drifted
   4    an applied migration was edited, or is not known to this version; a domain's archive has another schema
   5    a lock was not free in time: the one that migrations take, or a table's
   6    a pending migration is older than an applied one
   7    no database: it cannot be reached, or refuses the login
   8    not set up yet
-  9    a backup or an archive is damaged, or does not restore to what was in it
+  9    a backup or an archive is damaged, not signed, or does not restore to what was in it
   10   there is no such backup or domain, or no backup yet
   11   the place of backups cannot be reached, or refuses
   12   refused for now: somebody is connected, another restore of a domain, backup or drill is under way, or a key is still needed
@@ -33,7 +33,7 @@ Exit codes:
   130  interrupted
 
 The database is the configured one (DATABASE_URL; see `plinth-ops config show`), or where none is configured the private
-PostgreSQL of the working directory, which runs for as long as the command needs it. NO_COLOR=1 turns colours off.";
+PostgreSQL of the working directory, which runs for as long as the command needs it; never for backups. NO_COLOR=1 turns colours off.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -110,6 +110,9 @@ pub struct Worker {
     /// Jobs of a queue that run at once, instead of the setting jobs.concurrency
     #[arg(long, value_name = "JOBS", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub concurrency: Option<u16>,
+    /// Asks the worker of this configuration whether it runs jobs, and runs none; for container health checks
+    #[arg(long, conflicts_with_all = ["queue", "concurrency"])]
+    pub healthcheck: bool,
 }
 
 #[derive(Debug, Subcommand)]

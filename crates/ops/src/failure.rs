@@ -7,7 +7,7 @@ use app_config::ConfigError;
 use command_line::{CONFIG, NO_DATABASE, ProgramError, USAGE};
 use db_core::OpenError;
 use db_core::provision::ProvisionError;
-use db_core::secrets::rotation::KeysError;
+use db_core::secrets::keys::KeysError;
 use db_core::setup::{KeyError, SetupError};
 use db_migrate::MigrateError;
 use pg_connect::ConnectError;
@@ -59,6 +59,8 @@ pub enum Failure {
     KratosNotThere(String),
     #[error("Kratos has to migrate its database: {} missing", crate::output::count(*.0, "migration"))]
     KratosPending(usize),
+    #[error("the worker is not ready: {0}")]
+    Unhealthy(String),
     #[error("{0} did not pass")]
     Verify(String),
     #[error(transparent)]
@@ -107,6 +109,7 @@ impl Failure {
             Self::Doctor(_) => NOT_IN_ORDER,
             Self::Provision(crate::provision::ProvisionError::Connect(_)) => NO_DATABASE,
             Self::Provision(crate::provision::ProvisionError::Invalid(_)) => USAGE,
+            Self::Provision(crate::provision::ProvisionError::Busy) => BUSY,
             Self::Provision(_) => FAILED,
             Self::KratosNotThere(_) => NOT_SET_UP,
             Self::KratosPending(_) => PENDING,
@@ -121,6 +124,7 @@ impl Failure {
             | Self::Jobs(_)
             | Self::Keys(_)
             | Self::Lint(_)
+            | Self::Unhealthy(_)
             | Self::Verify(_)
             | Self::Password(_)
             | Self::PasswordFile { .. } => FAILED,

@@ -12,6 +12,7 @@
 mod actor;
 mod database;
 mod program;
+mod s3;
 mod schema_rs;
 mod server;
 mod turn_proxy;
@@ -19,8 +20,9 @@ mod world;
 
 pub use actor::{Actor, Answer};
 pub use database::TestDatabase;
-pub use program::{Program, Ran};
+pub use program::{Program, Ran, client_program};
 pub use reqwest::Method;
+pub use s3::S3;
 pub use schema_rs::schema_rs;
 pub use server::{ServerAddress, TEMPLATE, build_template, disposable, test_server};
 pub use turn_proxy::TurnProxy;

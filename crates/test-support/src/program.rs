@@ -36,6 +36,29 @@ impl Program {
         self
     }
 
+    /// The same with a clock that differs from the machine's: by `offset`, as libfaketime reads it (`+1d`, `-25h`). It goes on at
+    /// its pace, and what the program waits for goes by the real one. `None`, and a word on stderr, where there is no libfaketime;
+    /// scripts/test says where it is, and with CI=true it has to be there.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        reason = "how the scripts speak to the tests, and a skipped test to who runs it"
+    )]
+    pub fn with_clock(self, offset: &str) -> Option<Self> {
+        let Ok(library) = std::env::var("PLINTH_TEST_FAKETIME") else {
+            eprintln!("skipped: PLINTH_TEST_FAKETIME does not name a libfaketime (scripts/ensure-faketime)");
+            return None;
+        };
+        let clocked = self
+            .with("LD_PRELOAD", &library)
+            .with("FAKETIME", offset)
+            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            // The times of files are the file system's.
+            .with("NO_FAKE_STAT", "1");
+        Some(clocked)
+    }
+
     /// The command, to be run in another way than the ones below.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
@@ -43,7 +66,7 @@ impl Program {
             .args(arguments)
             .current_dir(&self.directory)
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("PATH", path())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
@@ -120,6 +143,23 @@ impl Program {
         assert_eq!(listed, documented, "--help and docs/OPERATIONS.md differ");
         listed
     }
+}
+
+/// What scripts/test-versions found of `psql`, `pg_dump` and `pg_restore` comes first: the system's may be older than the server.
+#[expect(clippy::disallowed_methods, reason = "how the scripts speak to the tests")]
+fn path() -> String {
+    let found = std::env::var("PLINTH_TEST_POSTGRES_CLIENT").map(|directory| directory + ":");
+    found.unwrap_or_default() + "/usr/local/bin:/usr/bin:/bin"
+}
+
+/// Where a client program of PostgreSQL is that knows the test's server: `pg_dump`, say.
+#[must_use]
+pub fn client_program(name: &str) -> PathBuf {
+    path()
+        .split(':')
+        .map(|directory| PathBuf::from(directory).join(name))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("there is no {name}"))
 }
 
 /// How a run ended.

@@ -203,6 +203,36 @@ async fn a_suspended_domain_is_shut_at_the_next_request() {
     }
 }
 
+/// `plinth-ops domain erase` has begun, and was perhaps broken off: half of the rows may be gone.
+#[tokio::test]
+async fn a_domain_that_is_being_erased_stays_shut() {
+    let app = TestApp::start().await;
+    let (operator, session) = (app.operator().await, app.admin().await);
+    let domain = app.world.domain(ACME).await;
+    app.world
+        .client()
+        .execute("UPDATE domains SET status = 'erasing' WHERE id = $1", &[&domain])
+        .await
+        .unwrap();
+    let path = format!("{DOMAINS}/{domain}");
+    let before = operator.get(&path).await.expect(200);
+    assert_eq!(before["status"], "erasing");
+    for (method, path, body, _) in operations(domain) {
+        if method == "GET" || path == DOMAINS {
+            continue;
+        }
+        let answer = operator.send(method.parse().unwrap(), &path, body.as_ref()).await;
+        assert_eq!(answer.problem(409), "domain_erasing", "{method} {path}");
+    }
+    assert_eq!(operator.get(&path).await.expect(200), before);
+    for action in ["domain.suspend", "domain.resume", "domain.update"] {
+        assert_eq!(noted(&app, action, "success").await, 0, "{action}");
+    }
+    assert_eq!(session.get("/api/v1/me").await.problem(401), "unauthenticated");
+    let refused = sign_in(&app.anonymous(), Some(ACME), "operator@plinth.test", PASSWORD).await;
+    assert_eq!(refused.problem(401), "unauthenticated");
+}
+
 #[tokio::test]
 async fn a_host_name_leads_to_one_domain() {
     let app = TestApp::start().await;

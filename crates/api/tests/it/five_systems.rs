@@ -95,7 +95,7 @@ fn two_spellings_that_contradict_each_other_are_both_named() {
         .with("DBHOST", "one.example.com")
         .with("POSTGRES_HOST", "other.example.com")
         .with("DBUSERNAME", "kaimu")
-        .refuses();
+        .refuses_with(78);
     for part in ["DBHOST", "one.example.com", "POSTGRES_HOST", "other.example.com"] {
         assert!(said.contains(part), "{part} in {said}");
     }

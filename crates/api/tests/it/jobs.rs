@@ -312,7 +312,7 @@ pub fn gone(assignment: Uuid) -> String {
 #[tokio::test]
 async fn a_server_runs_jobs_itself_and_schedules_can_be_paused() {
     let app = TestApp::start_with(TestDatabase::new().await, |config| config.jobs.worker = true).await;
-    until(&app.world, "SELECT count(*) = 3 FROM queue_schedules").await;
+    until(&app.world, "SELECT count(*) = 4 FROM queue_schedules").await;
     let assignment = ended_assignment(&app.world).await;
     enqueue_expiry(&app.world).await;
     until(&app.world, &gone(assignment)).await;

@@ -78,6 +78,12 @@ impl Program {
     /// Runs it, waits for it to refuse, and returns what it said.
     #[track_caller]
     pub fn refuses(self) -> String {
+        self.refuses_with(1)
+    }
+
+    /// The same with an exit code of its own: 78 for a configuration that is not valid.
+    #[track_caller]
+    pub fn refuses_with(self, code: i32) -> String {
         let (mut child, log) = self.spawn();
         let started = Instant::now();
         let status = loop {
@@ -91,7 +97,7 @@ impl Program {
             std::thread::sleep(Duration::from_millis(20));
         };
         let said = std::fs::read_to_string(log).unwrap();
-        assert_eq!(status.code(), Some(1), "{said}");
+        assert_eq!(status.code(), Some(code), "{said}");
         // The last line is for whoever started it; what stands before is the log.
         said.lines().last().unwrap_or_default().to_owned()
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::access::Origin;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::ids::{DomainId, JobId, PLATFORM_DOMAIN};
 use crate::jobs::Failure;
@@ -33,6 +36,15 @@ impl JobContext {
     /// Id of the job, the same for each attempt: an idempotency key for what is done elsewhere.
     pub fn id(&self) -> JobId {
         JobId::new(self.job.job_id())
+    }
+
+    /// A new id for a row, or for a job that follows.
+    pub fn new_id<Id: From<Uuid>>(&self) -> Id {
+        self.clock().id()
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.pool.shared.clock
     }
 
     /// Domain that it acts in.

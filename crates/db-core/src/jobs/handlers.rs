@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_config::JobsConfig;
-use job_queue::{Connector, Failure, Job, NewSchedule, QueueOptions, Registry, Worker, WorkerOptions};
+use job_queue::{
+    Connector, Failure, Job, NewJob, NewSchedule, QueueOptions, Registry, While, Worker, WorkerOptions,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::threads::Threads;
 use super::{JobContext, housekeeping, queue};
 use crate::db::Db;
-use crate::ids::DomainId;
+use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::owner::{Owner, SystemError};
 
 /// How long after a failure the schedules are written again.
@@ -64,6 +66,7 @@ pub struct Handlers {
     db: Db,
     registry: Registry,
     schedules: Vec<NewSchedule>,
+    at_start: Vec<NewJob>,
     queues: BTreeMap<String, usize>,
     drain: Duration,
 }
@@ -114,6 +117,7 @@ impl Handlers {
             db: db.clone(),
             registry,
             schedules: Vec::new(),
+            at_start: Vec::new(),
             queues: BTreeMap::new(),
             drain: config.shutdown_grace,
         };
@@ -138,6 +142,40 @@ impl Handlers {
             async move { threads.run(context, move |context| handler(context, job)).await }
         });
         self
+    }
+
+    /// As [`Self::handle`], for a kind of the installation's own: one that stands in a domain other than the platform's was put there
+    /// by mistake or by malice, and becomes a dead letter at once.
+    pub fn handle_platform<J, H, F>(self, handler: H) -> Self
+    where
+        J: Job,
+        H: Fn(JobContext, J) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<(), Failure>> + 'static,
+    {
+        self.handle(move |context: JobContext, job: J| {
+            let running = (context.domain() == PLATFORM_DOMAIN).then(|| handler(context, job));
+            async move {
+                match running {
+                    Some(running) => running.await,
+                    None => Err(Failure::fatal(format!(
+                        "jobs of the kind {} are the installation's: only the platform domain has them",
+                        J::NAME
+                    ))),
+                }
+            }
+        })
+    }
+
+    /// A job of the installation that each start of a worker enqueues, unless there is an unfinished one.
+    ///
+    /// # Errors
+    /// A payload that serde cannot write.
+    pub fn at_start<J: Job>(mut self, job: &J) -> Result<Self, job_queue::Error> {
+        let new = NewJob::new(self.db.clock().uuid(), job)?
+            .in_domain(PLATFORM_DOMAIN.uuid())
+            .unique("start", While::Unfinished);
+        self.at_start.push(new);
+        Ok(self)
     }
 
     /// Adds a schedule, which [`Self::run`] writes into the database, however many workers do. One that is no longer wanted has to be
@@ -174,7 +212,7 @@ impl Handlers {
     /// Writes the schedules, then runs jobs until `stop`; then lets running ones end, and hands back the leases of the others. An
     /// outage of the database ends neither: it waits. Call it on a runtime of more than one thread.
     pub async fn run(self, name: WorkerName, stop: CancellationToken) {
-        while let Err(error) = put(&self.owner, &self.schedules).await {
+        while let Err(error) = put(&self.owner, &self.schedules, &self.at_start).await {
             tracing::warn!(%error, "the schedules of jobs are not written yet");
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -188,7 +226,10 @@ impl Handlers {
             .iter()
             .map(|(queue, concurrency)| QueueOptions::new(queue).concurrency(*concurrency))
             .collect();
-        let worker = Worker::new(&connector(&self.owner), self.registry, options);
+        let Some(connector) = worker_connector(&self.owner, &stop).await else {
+            return;
+        };
+        let worker = Worker::new(&connector, self.registry, options);
         if let Some(notifier) = self.db.notifier() {
             notifier.add_local(worker.handle());
         }
@@ -196,13 +237,14 @@ impl Handlers {
     }
 }
 
-/// Defines the schedules, or defines them anew.
-async fn put(owner: &Owner, schedules: &[NewSchedule]) -> Result<(), SystemError> {
+/// Defines the schedules, or defines them anew, and enqueues what each start brings.
+async fn put(owner: &Owner, schedules: &[NewSchedule], at_start: &[NewJob]) -> Result<(), SystemError> {
     owner
         .system(async |tx| {
             for schedule in schedules {
                 schedule.put(tx.client()).await?;
             }
+            tx.enqueue_all(at_start).await?;
             Ok(())
         })
         .await
@@ -222,11 +264,40 @@ pub async fn retire(owner: &Owner, domain: DomainId, name: &str) -> Result<(), S
         .await
 }
 
-/// Direct connections that see every domain, for the queue's own work.
+/// Connections that see every domain, for the queue's own work; `None` when it is to stop first. Where the only address is that of a
+/// pooler that gives connections away with each transaction, nothing may be left behind on them.
+async fn worker_connector(owner: &Owner, stop: &CancellationToken) -> Option<Connector> {
+    loop {
+        match owner.is_pooled().await {
+            Ok(false) => {
+                let owner = owner.clone();
+                return Some(Connector::new(move || {
+                    let owner = owner.clone();
+                    async move { owner.system_connection().await }
+                }));
+            }
+            Ok(true) => {
+                tracing::warn!(
+                    address = %owner.address(),
+                    "a pooler stands before the database, and gives connections away with each transaction: jobs are found by \
+                     polling alone, and slowly; set DATABASE_DIRECT_URL to the database's own address"
+                );
+                return Some(connector(owner).pooled("SET LOCAL ROLE plinth_system"));
+            }
+            Err(error) => tracing::warn!(%error, "the worker does not connect yet"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}
+
+/// Connections of the owner's, on which nothing is set: for what is said to workers.
 pub(crate) fn connector(owner: &Owner) -> Connector {
     let owner = owner.clone();
     Connector::new(move || {
         let owner = owner.clone();
-        async move { owner.system_connection().await }
+        async move { owner.plain_connection().await }
     })
 }

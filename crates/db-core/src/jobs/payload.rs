@@ -5,6 +5,7 @@ const SHOWN: &[&str] = &[
     super::housekeeping::EXPIRE_ASSIGNMENTS,
     super::housekeeping::DELETE_SESSIONS,
     super::housekeeping::DELETE_ACTIVITY,
+    super::housekeeping::MAKE_ACTIVITY_PARTITIONS,
     // Of plinth-ops: the name of a backup, at most.
     "make_backup",
     "prove_backup",

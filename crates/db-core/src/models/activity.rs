@@ -4,10 +4,12 @@ use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use serde::Serialize;
 use serde_json::Value;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::access::Origin;
 use crate::cached::Cached;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::ids::{ActivityId, DomainId, UserId};
 use crate::page::{Page, PageRequest};
@@ -33,6 +35,18 @@ impl Activity {
             outcome: "success",
             target_type: Some(target_type),
             target_id: Some(target_id.into()),
+            before: None,
+            after: None,
+        }
+    }
+
+    /// Something was done to the installation as a whole.
+    pub(crate) fn of_installation(action: &'static str) -> Self {
+        Self {
+            action,
+            outcome: "success",
+            target_type: Some("installation"),
+            target_id: None,
             before: None,
             after: None,
         }
@@ -120,6 +134,36 @@ impl ActivityRow {
             .await?;
         Ok(())
     }
+}
+
+/// Notes what the installation did itself, in the streams of the domains named: by nobody, and for no request. As
+/// `plinth_system`; with whatever else the transaction does, or at once where there is none.
+pub(crate) async fn note(
+    client: &Client,
+    clock: &Clock,
+    noted: impl IntoIterator<Item = (DomainId, Activity)>,
+) -> Result<(), tokio_postgres::Error> {
+    let (domains, noted): (Vec<Uuid>, Vec<Activity>) = noted
+        .into_iter()
+        .map(|(domain, activity)| (domain.uuid(), activity))
+        .unzip();
+    let ids: Vec<Uuid> = noted.iter().map(|_| clock.uuid()).collect();
+    let actions: Vec<&str> = noted.iter().map(|it| it.action).collect();
+    let outcomes: Vec<&str> = noted.iter().map(|it| it.outcome).collect();
+    let kinds: Vec<Option<&str>> = noted.iter().map(|it| it.target_type).collect();
+    let targets: Vec<Option<Uuid>> = noted.iter().map(|it| it.target_id).collect();
+    let before: Vec<Option<&Value>> = noted.iter().map(|it| it.before.as_ref()).collect();
+    let after: Vec<Option<&Value>> = noted.iter().map(|it| it.after.as_ref()).collect();
+    client
+        .execute(
+            "INSERT INTO activity_stream (domain_id, id, user_id, api_key_id, action, outcome, target_type, target_id, before, after)
+             SELECT domain_id, id, NULL, NULL, action, outcome, target_type, target_id, before, after
+               FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::jsonb[], $8::jsonb[])
+                 AS noted (domain_id, id, action, outcome, target_type, target_id, before, after)",
+            &[&domains, &ids, &actions, &outcomes, &kinds, &targets, &before, &after],
+        )
+        .await?;
+    Ok(())
 }
 
 /// A row of the stream.

@@ -159,6 +159,37 @@ impl Keyring {
             .collect()
     }
 
+    /// Signs a text with the newest key: HMAC-SHA-256 under a key derived for `purpose`, which keeps what was signed for one
+    /// thing from being passed off as another. With the fingerprint of the key, under which it is verified.
+    pub fn sign(&self, purpose: &str, text: &[u8]) -> Option<(String, [u8; 32])> {
+        let key = self.keys.first()?;
+        Some((
+            fingerprint(key.secret.expose_secret().as_bytes()),
+            key.signature(purpose, text),
+        ))
+    }
+
+    /// Whether the key with this fingerprint signed the text. `None` when it is not in the ring.
+    pub fn has_signed(
+        &self,
+        key_fingerprint: &str,
+        purpose: &str,
+        text: &[u8],
+        signature: &[u8; 32],
+    ) -> Option<bool> {
+        let key = self
+            .keys
+            .iter()
+            .find(|key| fingerprint(key.secret.expose_secret().as_bytes()) == key_fingerprint)?;
+        // All bytes, however early they differ: how long it takes tells nothing.
+        let differing = key
+            .signature(purpose, text)
+            .iter()
+            .zip(signature)
+            .fold(0, |differing, (ours, theirs)| differing | (ours ^ theirs));
+        Some(differing == 0)
+    }
+
     /// Checks that every key the installation remembers is here.
     ///
     /// # Errors
@@ -177,6 +208,12 @@ impl Keyring {
 impl Key {
     fn derive(&self, parts: &[&[u8]]) -> SecretString {
         SecretString::from(hex::encode(hmac(self.secret.expose_secret().as_bytes(), parts)))
+    }
+
+    fn signature(&self, purpose: &str, text: &[u8]) -> [u8; 32] {
+        let parts: [&[u8]; 2] = [b"plinth signature", purpose.as_bytes()];
+        let derived = hmac(self.secret.expose_secret().as_bytes(), &parts);
+        hmac(&derived, &[text])
     }
 }
 
@@ -270,6 +307,26 @@ mod tests {
             ring(B).unwrap().check(&old.fingerprints()),
             Err(KeyringError::Missing { .. })
         ));
+    }
+
+    #[test]
+    fn a_signature_is_for_one_text_one_purpose_and_one_key() {
+        let (a, b) = (ring(A).unwrap(), ring(&format!("{B},{A}")).unwrap());
+        let (key, signature) = a.sign("x", b"text").unwrap();
+        assert_eq!(key, a.fingerprints()[0]);
+        // An older key of a ring still verifies.
+        for ring in [&a, &b] {
+            assert_eq!(ring.has_signed(&key, "x", b"text", &signature), Some(true));
+            assert_eq!(ring.has_signed(&key, "y", b"text", &signature), Some(false));
+            assert_eq!(ring.has_signed(&key, "x", b"texu", &signature), Some(false));
+        }
+        let other = b.sign("x", b"text").unwrap();
+        assert_ne!(other, (key, signature));
+        assert_eq!(a.has_signed(&other.0, "x", b"text", &other.1), None);
+        assert_eq!(
+            a.has_signed(&a.fingerprints()[0], "x", b"text", &other.1),
+            Some(false)
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod encrypted;
 pub mod keyring;
+pub mod keys;
 pub mod password;
 pub mod rotation;
 pub mod token;

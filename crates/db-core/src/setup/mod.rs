@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::db::OpenError;
 use crate::ids::{DomainId, PLATFORM_DOMAIN};
 use crate::login;
+use crate::models::activity::{Activity, note};
 use crate::owner::{Owner, SystemTx};
 use crate::rbac::{SystemRole, seed};
 use crate::secrets::keyring::{Keyring, KeyringError};
@@ -39,6 +40,14 @@ pub struct FirstDomain {
     pub name: String,
 }
 
+impl FirstDomain {
+    /// Its Admin's address, where it is one of [`SetupRequest::more_domains`].
+    #[must_use]
+    pub fn admin_email(&self) -> String {
+        format!("admin@{}.test", self.slug)
+    }
+}
+
 /// What setup is told.
 #[derive(Clone, Debug)]
 pub struct SetupRequest {
@@ -48,7 +57,7 @@ pub struct SetupRequest {
     pub operator_email: String,
     /// Password of the operator; a random one is made when it is not given.
     pub operator_password: Option<SecretString>,
-    /// More domains, each with an Admin `admin@<slug>.test` that has the operator's password. For demonstrations.
+    /// More domains, each with an Admin ([`FirstDomain::admin_email`]) that has the operator's password. For demonstrations.
     pub more_domains: Vec<FirstDomain>,
     /// Which road this is: `api`, `ops` or `environment`.
     pub via: &'static str,
@@ -252,21 +261,11 @@ async fn fill(
     admin_create(tx, clock, first, &request.operator_email, "Administrator", &hash).await?;
     for domain in &request.more_domains {
         let id = domain_create(tx, clock, domain).await?;
-        let email = format!("admin@{}.test", domain.slug);
-        admin_create(tx, clock, id, &email, "Administrator", &hash).await?;
+        admin_create(tx, clock, id, &domain.admin_email(), "Administrator", &hash).await?;
     }
-    tx.client()
-        .execute(
-            "INSERT INTO activity_stream (domain_id, id, action, target_type, target_id, after)
-             VALUES ($1, $2, 'installation.set_up', 'domain', $3, jsonb_build_object('via', $4::text))",
-            &[
-                &PLATFORM_DOMAIN.uuid(),
-                &clock.uuid(),
-                &first.uuid(),
-                &request.via,
-            ],
-        )
-        .await?;
+    let noted = Activity::new("installation.set_up", "domain", first)
+        .after(&serde_json::json!({ "via": request.via }));
+    note(tx.client(), clock, [(PLATFORM_DOMAIN, noted)]).await?;
     Ok(generated)
 }
 

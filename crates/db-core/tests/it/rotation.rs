@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use db_core::secrets::encrypted::{ENCRYPTED, EncryptedColumn, Sample, decrypt_sample};
 use db_core::secrets::keyring::{Keyring, PGP_OPTIONS, Place};
-use db_core::secrets::rotation::{KeysError, key_retire, keys_list, keys_rotate};
+use db_core::secrets::keys::{KeysError, key_retire, keys_list};
+use db_core::secrets::rotation::keys_rotate;
 use db_core::{Clock, DomainId};
 use secrecy::{ExposeSecret as _, SecretString};
 use test_support::{ACME, GLOBEX, KEY, TestDatabase, World};

@@ -1,12 +1,14 @@
--- available -> running, for at most $4 jobs of queue $2 from turn $3 on. The lock on the worker's row keeps a worker that has been
--- fenced from claiming, and whoever fences it from overlooking what it is just claiming. (The rows are locked: saying again that they are
--- available would let PostgreSQL look for them in a whole index.)
+-- available -> running, for at most $4 jobs of queue $2 from turn $3 on and below $5: not those of the domains $6, who have all the slots
+-- they may have, or those of domain $7 alone. The lock on the worker's row keeps a worker that has been fenced from claiming, and whoever
+-- fences it from overlooking what it is just claiming. (The rows are locked: saying again that they are available would let PostgreSQL
+-- look for them in a whole index.)
 WITH me AS MATERIALIZED (
     SELECT id FROM queue_workers
      WHERE domain_id = platform_domain_id() AND id = $1::uuid AND fenced_at IS NULL FOR KEY SHARE
 ), picked AS MATERIALIZED (
     SELECT j.ctid FROM queue_jobs j
-     WHERE j.queue = $2::text AND j.state = 'available' AND j.turn >= $3::int8
+     WHERE j.queue = $2::text AND j.state = 'available' AND j.turn >= $3::int8 AND j.turn < $5::int8
+       AND j.domain_id <> ALL ($6::uuid[]) AND ($7::uuid IS NULL OR j.domain_id = $7::uuid)
        AND EXISTS (SELECT FROM me)
        AND NOT EXISTS (SELECT FROM queue_queues q
                         WHERE q.domain_id = platform_domain_id() AND q.name = $2::text AND q.paused_at IS NOT NULL)

@@ -17,6 +17,8 @@ WITH input AS (
 ), done AS (
     UPDATE queue_jobs j
        SET state = t.state, worker_id = NULL,
+           turn = CASE WHEN t.state = 'available' THEN greatest(j.turn, (
+                      SELECT q.turn FROM queue_queues q WHERE q.domain_id = platform_domain_id() AND q.name = j.queue)) ELSE j.turn END,
            run_at = CASE WHEN t.state = 'scheduled' THEN now() + make_interval(secs => t.delay) ELSE j.run_at END,
            finished_at = CASE WHEN t.state IN ('dead', 'cancelled') THEN now() END,
            max_attempts = j.max_attempts + CASE WHEN t.outcome = 'released' THEN 1 ELSE 0 END,

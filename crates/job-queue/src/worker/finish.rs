@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::sql;
 
 /// Most in one statement: while it runs, it has one of the server's cores.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 100;
 /// How long a completion waits for company while the worker is busy.
 const COMPANY: Duration = Duration::from_millis(2);
 /// Somebody holds the row of a job that has ended: its result is put aside for so long, so that it does not hold up the others.

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use crate::connection::Held;
 use crate::error::Error;
-use crate::schedule::{Missed, Times, firings};
+use crate::schedule::{Missed, firings};
 use crate::sql;
+use crate::times::Times;
 
 /// Enqueues what a locked schedule owes, and moves it on. Returns the queue.
 pub(super) async fn fire_one(tx: &mut Held<'_>, row: &tokio_postgres::Row) -> Result<String, Error> {

@@ -1,6 +1,7 @@
 //! What any worker does for all: takes up the jobs of dead workers, moves jobs whose time has come into line, fires schedules, folds
 //! batch counts, deletes what is old. Each worker does all of it; locked rows are skipped, so that they do not meet.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,7 +10,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::cursor::Cursor;
+use super::finish::{Finish, Outcome};
 use super::fire::fire_one;
+use super::settling::Settling;
 use super::{Shared, lock};
 use crate::connection::Line;
 use crate::error::Error;
@@ -19,9 +22,10 @@ use crate::sql;
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two looks at least.
 const REST: Duration = Duration::from_millis(20);
-/// How often the served turn is published, and how old it must be to count as settled.
+/// How often the served turn is published.
 const PUBLISH: Duration = Duration::from_millis(200);
-const SETTLED: Duration = Duration::from_secs(1);
+/// What has been claimed and could not begin for so long is handed back: another worker may have room for it.
+const KEPT_WAITING: Duration = Duration::from_secs(2);
 const AT_ONCE: i64 = 1000;
 /// How often jobs are looked for whose worker's row is gone: it should never be.
 const ORPHANS: Duration = Duration::from_secs(600);
@@ -55,8 +59,8 @@ pub(super) struct Maintainer {
     retention: Chore,
     scheduled: Cursor,
     finished: [Cursor; 3],
-    /// By queue, what was published when.
-    published: Vec<Vec<(Instant, i64)>>,
+    /// By queue.
+    settling: Vec<Settling>,
 }
 
 impl Maintainer {
@@ -76,7 +80,7 @@ impl Maintainer {
             retention: Chore {
                 next: now + shared.options.retention.every,
             },
-            published: vec![Vec::new(); shared.queues.len()],
+            settling: shared.queues.iter().map(|_| Settling::default()).collect(),
         }
     }
 
@@ -107,6 +111,7 @@ impl Maintainer {
     async fn round(&mut self) -> Result<Duration, Error> {
         let shared = Arc::clone(&self.shared);
         let options = &shared.options;
+        self.hand_back();
         let mut wait = if self.publish.due(PUBLISH) && self.publish_turns().await? {
             PUBLISH
         } else {
@@ -248,35 +253,52 @@ impl Maintainer {
         Ok(())
     }
 
-    /// Says how far the queues have come, and learns how far others have. True while any moves.
+    /// Says how far the queues have come, and finds out behind which turn nothing arrives any more. True while any moves.
     async fn publish_turns(&mut self) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
         let mut moving = false;
-        for (queue, published) in shared.queues.iter().zip(&mut self.published) {
-            let now = Instant::now();
+        for (queue, settling) in shared.queues.iter().zip(&mut self.settling) {
             let position = queue.position.load(Ordering::Relaxed);
-            let last = published.last().map_or(0, |(_, turn)| *turn);
-            if position > last {
+            if position > settling.published() {
                 self.line
                     .query(sql::PUBLISH_TURN, &[&&*queue.name, &position])
                     .await?;
-                published.push((now, position));
+                settling.publish(position);
+                moving = true;
             }
-            // The newest that is old enough.
-            while published
-                .get(1)
-                .is_some_and(|(when, _)| now.duration_since(*when) >= SETTLED)
-            {
-                published.remove(0);
-            }
-            if let Some((when, turn)) = published.first()
-                && now.duration_since(*when) >= SETTLED
-            {
-                queue.settled.fetch_max(*turn, Ordering::Relaxed);
-            }
-            moving |= published.len() > 1 || position > last;
+            moving |= settling.is_moving();
         }
-        Ok(moving)
+        if !moving {
+            return Ok(false);
+        }
+        let mut writers = HashSet::new();
+        for row in self.line.query(sql::WRITERS, &[]).await? {
+            writers.insert(row.try_get::<_, String>(0)?);
+        }
+        let now = Instant::now();
+        for (queue, settling) in shared.queues.iter().zip(&mut self.settling) {
+            let seen = settling.list(&writers, now);
+            queue.settled.fetch_max(seen.settled, Ordering::AcqRel);
+            if let Some(turn) = seen.arrived {
+                queue.late.fetch_min(turn, Ordering::AcqRel);
+                queue.wake();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands back what has been claimed and does not come to begin.
+    fn hand_back(&self) {
+        for queue in &self.shared.queues {
+            for job in queue.give_up(KEPT_WAITING) {
+                let outcome = Outcome::Released {
+                    delay: Duration::ZERO,
+                    error: "handed back: the worker had no slot for it in time".to_owned(),
+                };
+                self.shared
+                    .finish(Finish::new(job.lease, job.incarnation, outcome));
+            }
+        }
     }
 
     async fn fold_batches(&mut self) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! The worker: claims, runs, finishes, and keeps the queue.
 
+mod apart;
 mod claim;
 mod cursor;
 mod finish;
@@ -8,8 +9,12 @@ mod heartbeat;
 mod lease;
 mod maintain;
 mod options;
+mod pace;
 mod queue;
+mod settling;
+mod share;
 mod slot;
+mod stragglers;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -222,6 +227,7 @@ impl Worker {
         helpers.spawn(heartbeat::run(Arc::clone(&shared)));
         helpers.spawn(maintain::Maintainer::new(&shared).run());
         helpers.spawn(hear(Arc::clone(&shared)));
+        helpers.spawn(stragglers::run(Arc::clone(&shared)));
 
         stop.cancelled().await;
         tracing::info!(worker = shared.options.name, "stops");

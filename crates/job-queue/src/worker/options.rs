@@ -21,7 +21,7 @@ impl QueueOptions {
         }
     }
 
-    /// How many of its jobs run at once in this worker; 0 counts as 1.
+    /// How many of its jobs run at once in this worker; 0 counts as 1. From four on, one domain alone gets three quarters of them.
     #[must_use]
     pub fn concurrency(mut self, jobs: usize) -> Self {
         self.concurrency = jobs.max(1);
@@ -80,6 +80,8 @@ pub struct WorkerOptions {
     pub heartbeat: Duration,
     /// How often queues are looked at without a notification.
     pub poll: Duration,
+    /// Time at least between looks for jobs that were left behind in line, which should not happen. They are rarer when they cost much.
+    pub look_back: Duration,
     /// How completions are written.
     pub acknowledge: Acknowledge,
     /// Connections that write completions; `None` for two, or eight where each is written alone.
@@ -101,6 +103,7 @@ impl WorkerOptions {
             queues: vec![QueueOptions::new("default")],
             heartbeat: Duration::from_secs(5),
             poll: Duration::from_secs(1),
+            look_back: Duration::from_millis(200),
             acknowledge: Acknowledge::Batched,
             finishers: None,
             grace: Duration::from_secs(5),

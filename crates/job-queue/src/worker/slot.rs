@@ -26,10 +26,10 @@ const UNKNOWN_KIND: Backoff = Backoff {
 
 /// Until the queue is closed.
 pub(super) async fn run(shared: Arc<Shared>, queue: Arc<Queue>) {
-    while let Some(claimed) = queue.pop().await {
-        queue.running.fetch_add(1, Ordering::Relaxed);
+    while let Some(claimed) = queue.begin().await {
+        let domain = claimed.lease.domain;
         run_one(&shared, claimed).await;
-        queue.running.fetch_sub(1, Ordering::Relaxed);
+        queue.end(domain);
     }
 }
 

@@ -157,7 +157,18 @@ impl ByHand {
         let sql = include_str!("../../src/sql/claim.sql");
         let rows = self
             .client
-            .query(sql, &[&self.worker, &"default", &0_i64, &limit])
+            .query(
+                sql,
+                &[
+                    &self.worker,
+                    &"default",
+                    &0_i64,
+                    &limit,
+                    &i64::MAX,
+                    &Vec::<Uuid>::new(),
+                    &None::<Uuid>,
+                ],
+            )
             .await
             .unwrap();
         let mut jobs: Vec<(i64, Uuid, i32)> = rows

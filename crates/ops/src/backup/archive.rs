@@ -1,16 +1,20 @@
 //! The stored form of a stream: zstd, then age where there are recipients.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use age::{Decryptor, Encryptor, IdentityFile, x25519};
 use app_config::BackupConfig;
 use secrecy::ExposeSecret as _;
 
 use super::BackupError;
+use super::restore_rows::ReadAnywhere;
 
 /// Of zstd. Higher ones gain little on dumps and take the core that pg_dump needs: 3 is 2% smaller than 2 at best, for half as
 /// much again of the processor.
 const LEVEL: i32 = 2;
+
+/// What a frame may make an unpacker keep in memory: 16 MiB. Ours need 1.
+const WINDOW_LOG: u32 = 24;
 
 /// Whom backups are encrypted for.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +45,11 @@ impl Recipients {
     /// As they are written.
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(ToString::to_string).collect()
+    }
+
+    fn encryptor(&self) -> io::Result<Encryptor> {
+        let recipients = self.0.iter().map(|recipient| recipient as &dyn age::Recipient);
+        Encryptor::with_recipients(recipients).map_err(io::Error::other)
     }
 }
 
@@ -73,29 +82,37 @@ pub(super) fn pack<W: Write>(input: &mut impl Read, sink: W, recipients: &Recipi
     if recipients.0.is_empty() {
         return compress(input, sink);
     }
-    let encryptor = Encryptor::with_recipients(
-        recipients
-            .0
-            .iter()
-            .map(|recipient| recipient as &dyn age::Recipient),
-    )
-    .map_err(io::Error::other)?;
-    compress(input, encryptor.wrap_output(sink)?)?.finish()
+    compress(input, recipients.encryptor()?.wrap_output(sink)?)?.finish()
+}
+
+/// Encrypts all of a stream that is compressed already.
+pub(super) fn seal<W: Write>(input: &mut impl Read, mut sink: W, recipients: &Recipients) -> io::Result<W> {
+    if recipients.0.is_empty() {
+        copy(input, &mut sink)?;
+        return Ok(sink);
+    }
+    let mut output = recipients.encryptor()?.wrap_output(sink)?;
+    copy(input, &mut output)?;
+    output.finish()
 }
 
 fn compress<W: Write>(input: &mut impl Read, output: W) -> io::Result<W> {
     let mut encoder = zstd::Encoder::new(output, LEVEL)?;
     // Each frame says of itself whether it was read right.
     encoder.include_checksum(true)?;
+    copy(input, &mut encoder)?;
+    encoder.finish()
+}
+
+fn copy(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     // Larger than a pipe: fewer, longer runs of the compressor.
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match input.read(&mut buffer)? {
-            0 => break,
-            count => encoder.write_all(buffer.get(..count).unwrap_or_default())?,
+            0 => return Ok(()),
+            count => output.write_all(buffer.get(..count).unwrap_or_default())?,
         }
     }
-    encoder.finish()
 }
 
 /// The stream that was packed.
@@ -104,9 +121,36 @@ pub(super) fn unpack<'a>(
     encrypted: bool,
     identities: &Identities,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let mut decoder = zstd::Decoder::new(unseal(input, encrypted, identities)?)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(Box::new(Decoded(decoder)))
+}
+
+/// The stream that was encrypted, as it was compressed.
+pub(super) fn unseal<'a>(
+    input: impl Read + Send + 'a,
+    encrypted: bool,
+    identities: &Identities,
+) -> io::Result<Box<dyn Read + Send + 'a>> {
     if !encrypted {
-        return Ok(Box::new(Decoded(zstd::Decoder::new(input)?)));
+        return Ok(Box::new(input));
     }
+    Ok(Box::new(decrypt(BufReader::new(input), identities)?))
+}
+
+/// The same, to be read from anywhere.
+pub(super) fn decrypt_from_anywhere(
+    input: impl ReadAnywhere + 'static,
+    encrypted: bool,
+    identities: &Identities,
+) -> io::Result<Box<dyn ReadAnywhere>> {
+    if !encrypted {
+        return Ok(Box::new(input));
+    }
+    Ok(Box::new(decrypt(BufReader::new(input), identities)?))
+}
+
+fn decrypt<R: BufRead>(input: R, identities: &Identities) -> io::Result<age::stream::StreamReader<R>> {
     let identities = identities.parse()?;
     let damaged = |error: age::DecryptError| match error {
         age::DecryptError::NoMatchingKeys => io::Error::new(
@@ -116,11 +160,10 @@ pub(super) fn unpack<'a>(
         age::DecryptError::Io(error) => error,
         error => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
     };
-    let decryptor = Decryptor::new_buffered(BufReader::new(input)).map_err(damaged)?;
-    let plain = decryptor
+    let decryptor = Decryptor::new_buffered(input).map_err(damaged)?;
+    decryptor
         .decrypt(identities.iter().map(|identity| identity.as_ref()))
-        .map_err(damaged)?;
-    Ok(Box::new(Decoded(zstd::Decoder::new(plain)?)))
+        .map_err(damaged)
 }
 
 /// What zstd cannot make sense of is damage; it has no kind of error for that.

@@ -1,11 +1,13 @@
 //! The census as a file: a line for each cell, `table<TAB>domain<TAB>rows<TAB>hash`, without a domain `-`.
 
-use std::io::{self, BufRead as _, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 
 use uuid::Uuid;
 
+use super::bounds::lines;
 use super::census::{Cell, Census};
 use super::manifest::TableTotal;
+use super::shape::Shape;
 
 /// The text.
 pub(super) fn write(census: &Census) -> Cursor<Vec<u8>> {
@@ -29,7 +31,7 @@ pub(super) fn write(census: &Census) -> Cursor<Vec<u8>> {
 /// Reads it back.
 pub(super) fn read(input: &mut dyn Read) -> io::Result<Census> {
     let mut census = Census::default();
-    for line in BufReader::new(input).lines() {
+    for line in lines(input) {
         let line = line?;
         let bad = || {
             io::Error::new(
@@ -54,28 +56,30 @@ pub(super) fn read(input: &mut dyn Read) -> io::Result<Census> {
 }
 
 /// The sums that go into the manifest.
-pub(super) fn totals(census: &Census) -> Vec<TableTotal> {
-    census
-        .tables
-        .iter()
-        .map(|(name, cells)| {
-            let total = Census::total(cells);
+pub(super) fn totals<'a>(
+    census: &Census,
+    shapes: impl Iterator<Item = (&'a String, &'a Shape)>,
+) -> Vec<TableTotal> {
+    shapes
+        .map(|(name, shape)| {
+            let total = census.tables.get(name).map(Census::total).unwrap_or_default();
             TableTotal {
                 name: name.clone(),
                 rows: total.rows,
                 hash: total.hash.to_string(),
+                shape: shape.clone(),
             }
         })
         .collect()
 }
 
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     name.replace('\\', "\\\\")
         .replace('\t', "\\t")
         .replace('\n', "\\n")
 }
 
-fn unescape(name: &str) -> String {
+pub(super) fn unescape(name: &str) -> String {
     let mut out = String::new();
     let mut chars = name.chars();
     while let Some(c) = chars.next() {

@@ -1,7 +1,9 @@
 //! Whether what was restored is what was backed up: cells, schema, secrets.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use app_config::DatabaseAddress;
 use db_core::Owner;
 use db_core::secrets::encrypted::{ENCRYPTED, decrypt_sample};
 use db_core::secrets::keyring::Keyring;
@@ -9,9 +11,12 @@ use db_core::setup::{KeyError, KeySource};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::census::{self, Cell, Census};
+use super::census::{Cell, Census};
 use super::manifest::Manifest;
-use super::{BackupError, Context, cells, schema, server};
+use super::progress::Counter;
+use super::restore_rows::is_wanted;
+use super::scan::Readers;
+use super::{BackupError, Context, cells, schema, server, shape};
 
 /// So many differences are listed; the rest is counted.
 const LISTED: usize = 50;
@@ -27,36 +32,37 @@ pub(super) struct Checked {
     pub rows: u64,
     /// Secrets that were decrypted; `None` where there is no key.
     pub secrets: Option<u64>,
+    /// Why the schema's fingerprint was not compared; `None` where it was.
+    pub schema_not_compared: Option<&'static str>,
 }
 
-/// Compares a restored database, which `client` is connected to, with what its backup says.
+/// Compares a restored database, at `address`, which `client` is connected to, with what its backup says.
 ///
 /// # Errors
 /// [`BackupError::Differs`] with each difference, up to fifty.
 pub(super) async fn check(
     context: &Context<'_>,
+    address: &DatabaseAddress,
     client: &Client,
     owner: &Owner,
     manifest: &Manifest,
     was: &Census,
 ) -> Result<Checked, BackupError> {
-    let tables_done = context
+    let done = context
         .progress
         .step(format!("{}: comparing rows", manifest.backup), 0);
     // An owner that is held by row level security must not take what it cannot see for what is not there.
     server::sight(client).await?;
-    client
-        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
-    let is = census::take(client, &tables_done).await?;
+    let is = census(context, address, client, manifest, &done).await?;
     let domains = domains(client).await?;
-    client.batch_execute("COMMIT").await?;
     context
         .progress
         .step(format!("{}: comparing the schema", manifest.backup), 0);
     let mut differences = compare(was, &is, &domains);
     let major = server::Server::of(client).await?.major();
-    differences.extend(schema::differences(context.program, client, owner, manifest, major).await?);
+    let (of_the_schema, schema_not_compared) =
+        schema::differences(context.program, client, owner, manifest, major).await?;
+    differences.extend(of_the_schema);
     let secrets = match keyring(context)? {
         Some(keyring) => match decrypt(client, &keyring).await? {
             Ok(count) => Some(count),
@@ -67,28 +73,85 @@ pub(super) async fn check(
         },
         None => None,
     };
-    if !differences.is_empty() {
-        let more = differences.len().saturating_sub(LISTED);
-        differences.truncate(LISTED);
-        if more > 0 {
-            differences.push(format!("and {more} more"));
-        }
-        return Err(BackupError::Differs {
-            backup: manifest.backup.to_string(),
-            differences,
-        });
-    }
+    none(manifest, differences)?;
     Ok(Checked {
         tables: is.tables.len() as u64,
         cells: is.cells(),
         rows: is.rows(),
         secrets,
+        schema_not_compared,
+    })
+}
+
+/// Compares what was restored of one domain, and of those that it needs, with what the backup says of them.
+///
+/// # Errors
+/// As [`check`].
+pub(super) async fn check_domain(
+    context: &Context<'_>,
+    address: &DatabaseAddress,
+    client: &Client,
+    manifest: &Manifest,
+    was: &Census,
+    only: Uuid,
+) -> Result<(), BackupError> {
+    let done = context
+        .progress
+        .step(format!("{}: comparing rows", manifest.backup), 0);
+    server::sight(client).await?;
+    let is = census(context, address, client, manifest, &done).await?;
+    let mut was = was.clone();
+    for cells in was.tables.values_mut() {
+        cells.retain(|domain, _| is_wanted(*domain, only));
+    }
+    none(manifest, compare(&was, &is, &domains(client).await?))
+}
+
+/// Counts and hashes every row that is there, in the form that the manifest says.
+async fn census(
+    context: &Context<'_>,
+    address: &DatabaseAddress,
+    client: &Client,
+    manifest: &Manifest,
+    done: &Counter,
+) -> Result<Census, BackupError> {
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await?;
+    let snapshot: String = client.query_one("SELECT pg_export_snapshot()", &[]).await?.get(0);
+    let mut tables = shape::read(client).await?;
+    for table in &mut tables {
+        if let Some(listed) = manifest.tables.iter().find(|listed| listed.name == table.name) {
+            table.shape = listed.shape.clone();
+        }
+    }
+    let readers = Readers::connect(context, address, &snapshot, &tables).await?;
+    let census = readers.read(&Arc::new(tables), None, done).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(census)
+}
+
+/// No difference, or an error with each of them.
+fn none(manifest: &Manifest, mut differences: Vec<String>) -> Result<(), BackupError> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let more = differences.len().saturating_sub(LISTED);
+    differences.truncate(LISTED);
+    if more > 0 {
+        differences.push(format!("and {more} more"));
+    }
+    Err(BackupError::Differs {
+        backup: manifest.backup.to_string(),
+        differences,
     })
 }
 
 /// The cells file has to say what the manifest says.
 pub(super) fn agrees(manifest: &Manifest, census: &Census) -> Result<(), BackupError> {
-    if cells::totals(census) == manifest.tables
+    let shapes = manifest.tables.iter().map(|table| (&table.name, &table.shape));
+    if cells::totals(census, shapes) == manifest.tables
+        && census.tables.len() == manifest.tables.len()
         && census.rows() == manifest.rows
         && census.cells() == manifest.cells
     {

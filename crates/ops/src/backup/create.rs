@@ -1,28 +1,33 @@
-//! `backup create`: dump and cells of one snapshot, streamed to the store, the manifest last.
+//! `backup create`: dump, rows and cells of one snapshot, streamed to the store, the manifest last.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Clock;
 use db_core::secrets::encrypted::{ENCRYPTED, key_usage};
+use db_core::secrets::keyring::Keyring;
+use db_core::setup::KeyError;
 use tokio_postgres::Client;
 
 use super::archive::Recipients;
+use super::bounds::Unpacked;
 use super::census::Census;
+use super::channel::Received;
 use super::frame::Frame;
+use super::index::Chunks;
+use super::locks;
 use super::manifest::{self, Manifest, Name, Part};
 use super::outlet::Outlet;
+use super::progress::Counter;
 use super::runs::{self, Kind, Outcome};
+use super::scan::Readers;
 use super::server::{self, Server, Sight};
+use super::shape::{self, Table};
 use super::tools::Tool;
-use super::{BackupError, Context, cells, census, rooted, schema, seal};
-
-/// Advisory lock that a backup holds: one at a time. Advisory locks are per database.
-const LOCK: i64 = 0x506c_696e_7468_426b; // "PlinthBk"
-
-/// That of migrations (db-core, `migrate/lock.rs`), taken shared until pg_dump has locked the tables.
-const MIGRATION_LOCK: i64 = 0x506c_696e_7468_4d69; // "PlinthMi"
+use super::{BackupError, Context, cells, installation, schema, seal};
 
 /// How long a running migration is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +44,15 @@ struct Snapshot {
     id: String,
     at: DateTime<Utc>,
     sight: Sight,
+    /// Whose rows are read by ourselves.
+    tables: Arc<Vec<Table>>,
+    readers: Option<Readers>,
+}
+
+/// What is being uploaded: two streams at a time.
+struct Outlets<'a> {
+    dump: Outlet<'a>,
+    rows: Outlet<'a>,
 }
 
 /// Makes a backup. Whatever fails on the way, nothing that could be taken for a backup is left.
@@ -53,6 +67,11 @@ pub async fn create(context: &Context<'_>) -> Result<Name, BackupError> {
     let server = Server::of(&keeper).await?;
     server::sight(&keeper).await?;
     check_clock(server.now)?;
+    let installation = installation::require(&keeper, &program.owner.address().database).await?;
+    let keyring = require_keyring(context)?;
+    // Under a key that the installation does not know, nobody could take the backup for its own.
+    keyring.check(&keys(&keeper).await?.0).map_err(KeyError::from)?;
+    installation::require_own_place(&context.store, installation).await?;
     let tool = Tool::find(
         &program.config,
         "pg_dump",
@@ -61,7 +80,11 @@ pub async fn create(context: &Context<'_>) -> Result<Name, BackupError> {
     )
     .await?;
     lock(&keeper).await?;
-    for dead in runs::bury(&keeper, Kind::Backup, context.store.location()).await? {
+    let mut dead = runs::bury(&keeper, Kind::Backup, context.store.location()).await?;
+    // A store that went away could not be cleared of what had reached it.
+    let there = context.store.names().await?;
+    dead.append(&mut runs::failed_backups(&keeper, context.store.location(), &there).await?);
+    for dead in dead {
         discard(context, &dead).await;
     }
     let name = Name::new(server.now);
@@ -75,19 +98,23 @@ pub async fn create(context: &Context<'_>) -> Result<Name, BackupError> {
         )));
     }
     lock_migrations(&keeper).await?;
-    let snapshot = Snapshot::take(context).await?;
+    let mut snapshot = Snapshot::take(context).await?;
     let run = runs::begin(&keeper, Kind::Backup, &name, context.store.location()).await?;
-    let mut outlet = Outlet::new(&context.store, &name, recipients.clone());
+    let outlet = || Outlet::new(&context.store, &name, recipients.clone());
+    let mut outlets = Outlets {
+        dump: outlet(),
+        rows: outlet(),
+    };
     let started = Instant::now();
     let work = dump(
         context,
         &keeper,
         &server,
         &tool,
-        &snapshot,
+        &mut snapshot,
         &name,
         &recipients,
-        &mut outlet,
+        &mut outlets,
         started,
     );
     match context.stop.or(Box::pin(work)).await {
@@ -96,7 +123,8 @@ pub async fn create(context: &Context<'_>) -> Result<Name, BackupError> {
             Ok(name)
         }
         Err(error) => {
-            outlet.abort().await;
+            outlets.dump.abort().await;
+            outlets.rows.abort().await;
             discard(context, &name).await;
             run.failed(&keeper, &error).await;
             Err(error)
@@ -126,13 +154,14 @@ async fn dump(
     keeper: &Client,
     server: &Server,
     tool: &Tool,
-    snapshot: &Snapshot,
+    snapshot: &mut Snapshot,
     name: &Name,
     recipients: &Recipients,
-    outlet: &mut Outlet<'_>,
+    outlets: &mut Outlets<'_>,
     started: Instant,
 ) -> Result<Outcome, BackupError> {
     let owner = &context.program.owner;
+    let readers = snapshot.readers.take();
     let client = &snapshot.client;
     // Before the rows: definitions are printed from the newest catalogue, and the migrations' lock holds only for now.
     let schema = schema::read(client, owner).await?;
@@ -145,35 +174,64 @@ async fn dump(
     let (key_fingerprints, key_ids) = keys(client).await?;
 
     let bytes = context.progress.step(format!("{name}: dumping"), 0);
-    let census = {
-        let (first, first_byte) = tokio::sync::oneshot::channel();
-        let dumping = run_pg_dump(context, tool, snapshot, outlet, bytes, first);
-        // pg_dump writes its first byte when it has locked every table and read the whole schema.
-        let letting_go = async {
-            if first_byte.await.is_ok() {
-                keeper
-                    .execute("SELECT pg_advisory_unlock_shared($1)", &[&MIGRATION_LOCK])
-                    .await?;
-            }
-            Ok::<(), BackupError>(())
-        };
-        let tables = super::progress::Counter::default();
-        let (census, (), ()) = futures_util::try_join!(census::take(client, &tables), dumping, letting_go)?;
-        census
+    let (chunks, received) = Chunks::new();
+    let dumped = Counter::default();
+    let (first, first_byte) = tokio::sync::oneshot::channel();
+    let dumping = run_pg_dump(
+        context,
+        tool,
+        snapshot,
+        &mut outlets.dump,
+        Counter::clone(&dumped),
+        first,
+    );
+    // pg_dump writes its first byte when it has locked every table and read the whole schema.
+    let letting_go = async {
+        if first_byte.await.is_ok() {
+            keeper
+                .execute("SELECT pg_advisory_unlock_shared($1)", &[&locks::MIGRATIONS])
+                .await?;
+        }
+        Ok::<(), BackupError>(())
     };
-    let bytes = context
-        .progress
-        .step(format!("{name}: partitioned tables and cells"), 0);
-    rooted::store(client, snapshot.sight.rooted(), outlet, &bytes).await?;
+    let storing = outlets.rows.put(
+        Part::Rows,
+        "rows.copy",
+        Received::new(received),
+        Counter::default(),
+        None,
+    );
+    let reading = async {
+        let chunks = Arc::new(chunks);
+        let census = match readers {
+            Some(readers) => readers.read(&snapshot.tables, Some(&chunks), &bytes).await?,
+            None => Census::default(),
+        };
+        let chunks = Arc::into_inner(chunks)
+            .ok_or_else(|| BackupError::Failed("a connection still reads".to_owned()))?;
+        Ok((census, chunks.into_index(&snapshot.tables)))
+    };
+    let ((census, index), (), (), ()) = futures_util::try_join!(reading, storing, dumping, letting_go)?;
+    let count = context.progress.step(format!("{name}: index and cells"), 0);
+    let outlet = &mut outlets.rows;
+    let written = cells::write(&census);
+    let unpacked = Unpacked {
+        dump: dumped.load(Ordering::Relaxed),
+        index: index.get_ref().len() as u64,
+        cells: written.get_ref().len() as u64,
+    };
     outlet
-        .put(Part::Cells, "cells.tsv", cells::write(&census), bytes, None)
+        .put(Part::Index, "index.tsv", index, Counter::clone(&count), None)
         .await?;
+    outlet.put(Part::Cells, "cells.tsv", written, count, None).await?;
 
-    let files = std::mem::take(&mut outlet.files);
+    let mut files = std::mem::take(&mut outlets.dump.files);
+    files.append(&mut outlets.rows.files);
     let size_bytes = files.iter().map(|file| file.size).sum();
     let manifest = Manifest {
         format: Manifest::FORMAT,
         backup: name.clone(),
+        installation: installation::require(client, database).await?,
         plinth_version: env!("CARGO_PKG_VERSION").to_owned(),
         snapshot_at: snapshot.at,
         finished_at: Server::of(client).await?.now,
@@ -190,15 +248,18 @@ async fn dump(
         key_fingerprints,
         key_ids,
         recipients: recipients.names(),
-        rooted: snapshot.sight.rooted().to_vec(),
-        tables: cells::totals(&census),
+        tables: cells::totals(
+            &census,
+            snapshot.tables.iter().map(|table| (&table.name, &table.shape)),
+        ),
         rows: census.rows(),
         cells: census.cells(),
         files,
         size_bytes,
+        unpacked,
     };
-    let (sealed, manifest_sha256) =
-        seal::seal(&manifest).map_err(|error| BackupError::Failed(error.to_string()))?;
+    let (sealed, manifest_sha256) = seal::seal(&manifest, manifest::FILE, context.store.keyring())
+        .map_err(|error| BackupError::Failed(error.to_string()))?;
     context.store.write(name, manifest::FILE, sealed).await?;
     // Somebody's lifecycle rule, or a pruning that took it for dead, may have been at work all the while.
     if let Some(problem) = manifest.missing(&context.store).await? {
@@ -221,7 +282,7 @@ async fn run_pg_dump(
     tool: &Tool,
     snapshot: &Snapshot,
     outlet: &mut Outlet<'_>,
-    bytes: super::progress::Counter,
+    bytes: Counter,
     first: tokio::sync::oneshot::Sender<()>,
 ) -> Result<(), BackupError> {
     let io = |source| BackupError::Io {
@@ -240,11 +301,11 @@ async fn run_pg_dump(
             &snapshot.id,
         ])
         .stdout(Stdio::from(writer));
-    if snapshot.sight.by_policies() {
+    if snapshot.sight == Sight::ByPolicies {
         command.arg("--enable-row-security");
-        for leaf in rooted::leaves(&snapshot.client, snapshot.sight.rooted()).await? {
-            command.arg("--exclude-table-data").arg(leaf);
-        }
+    }
+    for table in shape::with_partitions(&snapshot.client, &snapshot.tables).await? {
+        command.arg("--exclude-table-data").arg(table);
     }
     // `start` takes the command, and with it our end of the pipe that pg_dump writes to.
     let mut running = tool.start(command)?;
@@ -264,7 +325,7 @@ async fn run_pg_dump(
 }
 
 impl Snapshot {
-    /// Begins a transaction and exports its snapshot, for pg_dump and for the cells.
+    /// Begins a transaction and exports its snapshot, for pg_dump and for those who read the rows.
     async fn take(context: &Context<'_>) -> Result<Self, BackupError> {
         let client = server::connect(context.program, context.program.owner.address()).await?;
         let sight = server::sight(&client).await?;
@@ -275,11 +336,16 @@ impl Snapshot {
         let row = client
             .query_one("SELECT pg_export_snapshot(), clock_timestamp()", &[])
             .await?;
+        let id: String = row.get(0);
+        let tables = shape::read(&client).await?;
+        let readers = Readers::connect(context, context.program.owner.address(), &id, &tables).await?;
         Ok(Self {
-            id: row.get(0),
+            id,
             at: row.get(1),
             client,
             sight,
+            tables: Arc::new(tables),
+            readers: Some(readers),
         })
     }
 }
@@ -287,7 +353,7 @@ impl Snapshot {
 /// One backup at a time: the second would only slow the first one down.
 async fn lock(client: &Client) -> Result<(), BackupError> {
     let got: bool = client
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&locks::BACKUP])
         .await?
         .get(0);
     if got {
@@ -295,7 +361,7 @@ async fn lock(client: &Client) -> Result<(), BackupError> {
     }
     Err(BackupError::Busy(format!(
         "another backup of this database is being made, by {}",
-        holder(client, LOCK).await?
+        holder(client, locks::BACKUP).await?
     )))
 }
 
@@ -304,7 +370,7 @@ pub(super) async fn lock_migrations(client: &Client) -> Result<(), BackupError> 
     let started = Instant::now();
     loop {
         let got: bool = client
-            .query_one("SELECT pg_try_advisory_lock_shared($1)", &[&MIGRATION_LOCK])
+            .query_one("SELECT pg_try_advisory_lock_shared($1)", &[&locks::MIGRATIONS])
             .await?
             .get(0);
         if got {
@@ -314,7 +380,7 @@ pub(super) async fn lock_migrations(client: &Client) -> Result<(), BackupError> 
             return Err(BackupError::Busy(format!(
                 "a migration has been running for {} s, by {}",
                 PATIENCE.as_secs(),
-                holder(client, MIGRATION_LOCK).await?
+                holder(client, locks::MIGRATIONS).await?
             )));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -334,6 +400,17 @@ pub(super) async fn holder(client: &Client, key: i64) -> Result<String, BackupEr
         )
         .await?;
     Ok(row.map_or_else(|| "somebody who has just finished".to_owned(), |row| row.get(0)))
+}
+
+/// The key that the backup is signed with: without it, nobody could tell it from one that somebody put in its place.
+fn require_keyring<'a>(context: &'a Context<'_>) -> Result<&'a Keyring, BackupError> {
+    context.store.keyring().ok_or_else(|| {
+        BackupError::Config(
+            "there is no encryption key here, and a backup is signed with it: set POSTGRES_ENCRYPTION_KEY (or …_FILE) to the key of \
+             the installation"
+                .to_owned(),
+        )
+    })
 }
 
 fn check_clock(server_now: DateTime<Utc>) -> Result<(), BackupError> {

@@ -7,7 +7,9 @@ use db_core::setup::KeyError;
 use pg_connect::ConnectError;
 
 const FAILED: u8 = 1;
+const ANOTHERS: u8 = 3;
 const UNKNOWN_SCHEMA: u8 = 4;
+const NOT_SET_UP: u8 = 8;
 const NOT_TRUE: u8 = 9;
 const NO_BACKUP: u8 = 10;
 const NO_STORE: u8 = 11;
@@ -36,6 +38,15 @@ pub enum BackupError {
     /// What is in the store is not what was put there.
     #[error("the backup {backup} is damaged: {problem}")]
     Damaged { backup: String, problem: String },
+    /// Nobody with the key of the installation has written it, or nobody here can tell.
+    #[error("the backup {backup} is not believed: {problem}")]
+    NotAuthentic { backup: String, problem: String },
+    /// The place, or the backup, is another installation's.
+    #[error("{0}")]
+    OtherInstallation(String),
+    /// There is no installation in the database.
+    #[error("{0}")]
+    NotSetUp(String),
     /// What was restored is not what was backed up.
     #[error("the backup {backup} does not restore to what was backed up:\n  {}", differences.join("\n  "))]
     Differs {
@@ -50,9 +61,14 @@ pub enum BackupError {
     NewerSchema { backup: String, version: String },
     /// The manifest is written in a way that this program does not know.
     #[error(
-        "the backup {backup} has the format {format}, which this version of Plinth does not know; use the newer one"
+        "the backup {backup} has the format {format}, which this version of Plinth does not know; use the {program} one"
     )]
-    NewerFormat { backup: String, format: u32 },
+    OtherFormat {
+        backup: String,
+        format: u32,
+        /// `newer`, `older`: the program that made it.
+        program: &'static str,
+    },
     /// Something has to happen first.
     #[error("{0}")]
     Busy(String),
@@ -90,8 +106,10 @@ impl BackupError {
             Self::Tools(_) => NO_TOOLS,
             Self::Store { .. } => NO_STORE,
             Self::NoBackup(_) => NO_BACKUP,
-            Self::Damaged { .. } | Self::Differs { .. } => NOT_TRUE,
-            Self::NewerSchema { .. } | Self::NewerFormat { .. } => UNKNOWN_SCHEMA,
+            Self::Damaged { .. } | Self::Differs { .. } | Self::NotAuthentic { .. } => NOT_TRUE,
+            Self::OtherInstallation(_) => ANOTHERS,
+            Self::NotSetUp(_) => NOT_SET_UP,
+            Self::NewerSchema { .. } | Self::OtherFormat { .. } => UNKNOWN_SCHEMA,
             Self::Busy(_) => BUSY,
             Self::Connect(_) => NO_DATABASE,
             Self::NotProved { source, .. } => source.exit_code(),

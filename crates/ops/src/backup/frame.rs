@@ -1,4 +1,4 @@
-//! What belongs to a database itself and is in no dump of it: encoding and locale, settings, who may connect.
+//! What belongs to a database itself and is in no dump of it: encoding and locale, owner, settings, who may connect.
 
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Client;
@@ -34,6 +34,12 @@ pub(super) struct Frame {
     pub provider: String,
     /// Of ICU and the builtin provider.
     pub locale: Option<String>,
+    /// Whose it is; `None` where it is the login's that looked.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// How many sessions it takes at a time; -1 for any number. `None` where nobody looked.
+    #[serde(default)]
+    pub connection_limit: Option<i32>,
     /// Settings that PostgreSQL itself knows; those of extensions may be secrets and stay out.
     pub settings: Vec<FrameSetting>,
     pub grants: Vec<FrameGrant>,
@@ -46,7 +52,8 @@ impl Frame {
         let Some(row) = client
             .query_opt(
                 "SELECT pg_encoding_to_char(d.encoding), d.datcollate::text, d.datctype::text, to_jsonb(d) ->> 'datlocprovider',
-                        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), d.oid
+                        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), d.oid,
+                        (SELECT r.rolname::text FROM pg_roles r WHERE r.oid = d.datdba AND r.rolname <> current_user), d.datconnlimit
                    FROM pg_database d WHERE d.datname = $1",
                 &[&database],
             )
@@ -82,6 +89,8 @@ impl Frame {
             ctype: row.get(2),
             provider: row.get::<_, Option<String>>(3).unwrap_or_else(|| "c".to_owned()),
             locale: row.get(4),
+            owner: row.get(6),
+            connection_limit: Some(row.get(7)),
             settings: settings
                 .iter()
                 .map(|row| FrameSetting {
@@ -127,10 +136,13 @@ impl Frame {
         Ok(client.batch_execute(&shut).await?)
     }
 
-    /// Gives a database the settings and grants. What the login may not set is named in the log, and left.
-    pub async fn apply(&self, client: &Client, database: &str) -> Result<(), BackupError> {
+    /// Gives a database the settings and grants. What could not be set, each with the reason.
+    pub async fn apply(&self, client: &Client, database: &str) -> Vec<String> {
         let database = quote_ident(database);
         let mut statements = Vec::new();
+        if let Some(limit) = self.connection_limit {
+            statements.push(format!("ALTER DATABASE {database} CONNECTION LIMIT {limit}"));
+        }
         for setting in &self.settings {
             let (name, value) = (quote_ident(&setting.name), quote_literal(&setting.value));
             statements.push(match &setting.role {
@@ -149,12 +161,12 @@ impl Frame {
             };
             statements.push(format!("GRANT {privilege} ON DATABASE {database} TO {to}"));
         }
+        let mut not_set = Vec::new();
         for statement in statements {
             if let Err(error) = client.batch_execute(&statement).await {
-                let error = BackupError::from(error);
-                tracing::warn!(%error, statement, "could not be set for the restored database");
+                not_set.push(format!("{statement}: {}", BackupError::from(error)));
             }
         }
-        Ok(())
+        not_set
     }
 }

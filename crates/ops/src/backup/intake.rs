@@ -7,7 +7,8 @@ use futures_util::stream::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::archive::{Identities, unpack};
+use super::archive::{Identities, unpack, unseal};
+use super::bounds::Bounded;
 use super::manifest::{File, Manifest, Name};
 use super::progress::Counter;
 use super::{BackupError, Store};
@@ -97,13 +98,20 @@ impl Read for Source {
     }
 }
 
+/// Whether the stream is unpacked, or handed over as it is packed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Packing {
+    Zstd,
+    Plain,
+}
+
 /// Fetches files in their order, unpacks them in a thread, and lets `take` have the stream there. `take` need not read it to
 /// its end; when it does, everything it read was as the manifest has it, or it failed.
 pub(super) async fn fetch<T: Send + 'static>(
     store: &Store,
     manifest: &Manifest,
     files: Vec<File>,
-    identities: &Identities,
+    (identities, packing): (&Identities, Packing),
     count: Counter,
     take: impl FnOnce(&mut dyn Read) -> io::Result<T> + Send + 'static,
 ) -> Result<T, BackupError> {
@@ -117,35 +125,40 @@ pub(super) async fn fetch<T: Send + 'static>(
         count,
     };
     let (encrypted, identities) = (!manifest.recipients.is_empty(), identities.clone());
+    let bound = manifest.unpacked.of(&files);
     let unpacking = tokio::task::spawn_blocking(move || {
-        let mut stream = unpack(source, encrypted, &identities)?;
+        let mut stream = match packing {
+            Packing::Zstd => Box::new(Bounded::new(unpack(source, encrypted, &identities)?, bound)),
+            Packing::Plain => unseal(source, encrypted, &identities)?,
+        };
         take(&mut *stream)
     });
     let sent = send(store, name, &files, &sender).await;
     drop(sender);
     let taken = match unpacking.await {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => Err(BackupError::Config(format!(
-            "the backup {name} cannot be read: {error}"
-        ))),
-        Ok(Err(error))
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-            ) =>
-        {
-            Err(BackupError::damaged(name, error.to_string()))
-        }
-        Ok(Err(source)) => Err(BackupError::Io {
-            doing: format!("cannot read the backup {name}"),
-            source,
-        }),
+        Ok(taken) => told(name, taken),
         Err(error) => Err(BackupError::Failed(format!(
             "cannot read the backup {name}: {error}"
         ))),
     };
     // Where the store failed, that says more than the end of the stream does.
     sent.and(taken)
+}
+
+/// What ended the reading of a backup, in our words.
+pub(super) fn told<T>(name: &Name, taken: io::Result<T>) -> Result<T, BackupError> {
+    taken.map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidInput => {
+            BackupError::Config(format!("the backup {name} cannot be read: {source}"))
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            BackupError::damaged(name, source.to_string())
+        }
+        _ => BackupError::Io {
+            doing: format!("cannot read the backup {name}"),
+            source,
+        },
+    })
 }
 
 async fn send(

@@ -6,11 +6,17 @@ use std::time::Duration;
 use db_core::jobs::{
     Backoff, Failure, Handlers, Job, JobContext, Missed, NewSchedule, QueueError, Times, queue, retire,
 };
-use db_core::{Clock, PLATFORM_DOMAIN, SystemError};
+use db_core::{PLATFORM_DOMAIN, SystemError};
 use serde::{Deserialize, Serialize};
 
-use super::{BackupError, Context, Name, Policy, Progress, Stop, Store, create, drill, find, prune};
+use super::{
+    BackupError, Context, Name, Policy, Progress, Stop, Store, create, drill, find, installation, lost,
+    prune, server,
+};
 use crate::program::Program;
+
+/// All kinds of jobs of the queue `operations`.
+pub const KINDS: [&str; 3] = [MakeBackup::NAME, ProveBackup::NAME, PruneBackups::NAME];
 
 /// Nothing of it may take longer.
 const TIME_LIMIT: Duration = Duration::from_secs(24 * 3600);
@@ -68,15 +74,15 @@ impl Job for PruneBackups {
 pub fn register(handlers: Handlers, program: &Arc<Program>) -> Result<Handlers, QueueError> {
     let (making, proving, pruning) = (Arc::clone(program), Arc::clone(program), Arc::clone(program));
     let mut handlers = handlers
-        .handle(move |context: JobContext, _: MakeBackup| {
+        .handle_platform(move |context: JobContext, _: MakeBackup| {
             let program = Arc::clone(&making);
             async move { Box::pin(make(&program, &context)).await }
         })
-        .handle(move |context: JobContext, job: ProveBackup| {
+        .handle_platform(move |context: JobContext, job: ProveBackup| {
             let program = Arc::clone(&proving);
             async move { Box::pin(prove(&program, &context, job)).await }
         })
-        .handle(move |context: JobContext, _: PruneBackups| {
+        .handle_platform(move |context: JobContext, _: PruneBackups| {
             let program = Arc::clone(&pruning);
             async move { Box::pin(thin_out(&program, &context)).await }
         });
@@ -128,7 +134,7 @@ async fn make(program: &Program, job: &JobContext) -> Result<(), Failure> {
     let prove = ProveBackup {
         backup: Some(name.to_string()),
     };
-    job.system(async |tx| tx.enqueue(Clock::System.id(), PLATFORM_DOMAIN, &prove).await)
+    job.system(async |tx| tx.enqueue(job.new_id(), PLATFORM_DOMAIN, &prove).await)
         .await?;
     Ok(())
 }
@@ -161,7 +167,10 @@ async fn thin_out(program: &Program, job: &JobContext) -> Result<(), Failure> {
         monthly: config.keep_monthly,
     };
     let decisions = with(program, job, false, async |context| {
-        prune(context, policy, false).await
+        let client = server::connect(program, program.owner.address()).await?;
+        let ours = installation::of(&client).await?;
+        lost::require_last(&client, &context.store).await?;
+        prune(&context.store, context.stop, ours, policy, false).await
     })
     .await?;
     for gone in decisions.iter().filter(|decision| decision.deleted) {
@@ -179,7 +188,8 @@ async fn with<T>(
     let done = async {
         let context = Context {
             program,
-            store: Store::open(&program.config.backup, None, make)?,
+            store: Store::open(&program.config, None, make)?,
+            unauthenticated: false,
             progress: &Progress::logged(),
             stop: &Stop::from(job.job().cancellation().clone()),
         };
@@ -190,6 +200,8 @@ async fn with<T>(
         BackupError::Config(_)
         | BackupError::Tools(_)
         | BackupError::Damaged { .. }
+        | BackupError::NotAuthentic { .. }
+        | BackupError::OtherInstallation(_)
         | BackupError::Differs { .. } => Failure::fatal(error.to_string()),
         error => Failure::retry(error.to_string()),
     })

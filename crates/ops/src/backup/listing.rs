@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::manifest::{Manifest, Name};
-use super::proof::Proof;
-use super::{BackupError, Store};
+use super::proof::Verdict;
+use super::{BackupError, Store, verify};
 
 /// How a folder of the store stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,7 +15,7 @@ pub enum Standing {
     Complete,
     /// There is no manifest: it is being made, or was never finished.
     Unfinished,
-    /// Something of it is missing or damaged.
+    /// Something of it is missing or damaged, its last drill or reading failed, or it is not signed as it should be.
     Damaged,
 }
 
@@ -32,13 +32,15 @@ pub struct Listed {
     pub size_bytes: u64,
     /// When it was last proved by a drill.
     pub proved_at: Option<DateTime<Utc>>,
+    /// When its last drill or reading failed, where no drill has proved it since.
+    pub failed_at: Option<DateTime<Utc>>,
     /// When anything of it was last written.
     pub written_at: Option<DateTime<Utc>>,
     pub manifest_sha256: Option<String>,
     #[serde(skip)]
     pub(super) manifest: Option<Manifest>,
     #[serde(skip)]
-    pub(super) proof: Option<Proof>,
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl Listed {
@@ -52,32 +54,50 @@ impl Listed {
             standing: Standing::Unfinished,
             problem: None,
             proved_at: None,
+            failed_at: None,
             manifest_sha256: None,
             manifest: None,
-            proof: None,
+            verdict: None,
             backup: name,
         };
         match Manifest::read(store, &listed.backup).await {
             Ok(None) => {}
-            Ok(Some((manifest, sha256))) => {
-                let proof = Proof::read(store, &listed.backup, &sha256).await?;
+            Ok(Some(opened)) => {
+                let unbelieved = match store.keyring() {
+                    Some(_) => verify::signature(&opened),
+                    None => None,
+                };
+                let (manifest, sha256) = (opened.value, opened.sha256);
+                let verdict = Verdict::read(store, &listed.backup, &sha256).await?;
                 listed.snapshot_at = manifest.snapshot_at;
-                listed.problem = manifest.missing(store).await?;
+                listed.problem = manifest.missing(store).await?.or(unbelieved);
+                match &verdict {
+                    Some(Verdict::Proved(proof)) if listed.problem.is_none() => {
+                        listed.proved_at = Some(proof.proved_at);
+                    }
+                    Some(Verdict::Failed(failure)) => {
+                        listed.failed_at = Some(failure.failed_at);
+                        let first = failure.failure.lines().next().unwrap_or_default();
+                        listed
+                            .problem
+                            .get_or_insert_with(|| format!("when it was last read: {first}"));
+                    }
+                    _ => {}
+                }
                 listed.standing = if listed.problem.is_some() {
                     Standing::Damaged
                 } else {
                     Standing::Complete
                 };
-                listed.proved_at = proof.as_ref().map(|proof| proof.proved_at);
                 listed.manifest_sha256 = Some(sha256);
                 listed.manifest = Some(manifest);
-                listed.proof = proof;
+                listed.verdict = verdict;
             }
             Err(BackupError::Damaged { problem, .. }) => {
                 listed.standing = Standing::Damaged;
                 listed.problem = Some(problem);
             }
-            Err(error @ BackupError::NewerFormat { .. }) => {
+            Err(error @ BackupError::OtherFormat { .. }) => {
                 listed.standing = Standing::Damaged;
                 listed.problem = Some(error.to_string());
             }
@@ -93,6 +113,12 @@ impl Listed {
             let recipients = &manifest.recipients;
             facts.extend([
                 ("database", manifest.database.clone()),
+                (
+                    "set up",
+                    manifest
+                        .installation
+                        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+                ),
                 ("server", format!("PostgreSQL {}", manifest.server_version)),
                 ("pg_dump", manifest.pg_dump_version.clone()),
                 ("Plinth", manifest.plinth_version.clone()),
@@ -144,7 +170,7 @@ impl Listed {
         let mut value = serde_json::json!(self);
         if let Some(object) = value.as_object_mut() {
             object.insert("manifest".to_owned(), serde_json::json!(self.manifest));
-            object.insert("proof".to_owned(), serde_json::json!(self.proof));
+            object.insert("proof".to_owned(), serde_json::json!(self.verdict));
         }
         value
     }

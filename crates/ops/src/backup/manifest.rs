@@ -6,14 +6,17 @@ use std::str::FromStr;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::bounds::Unpacked;
 use super::frame::Frame;
-use super::{BackupError, Store, seal};
+use super::seal::{self, Opened};
+use super::shape::Shape;
+use super::{BackupError, Store};
 
 /// Name of the manifest's file.
 pub(super) const FILE: &str = "manifest.json";
 
 /// Rises when an older program could not read the manifest any more.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Name of a backup: the moment it was begun, in UTC, and six random digits. Names sort by time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,10 +84,12 @@ impl<'de> Deserialize<'de> for Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Part {
-    /// The dump, in pieces, in their order.
+    /// pg_dump's: everything but the rows of tables.
     Dump,
-    /// Rows of partitioned tables that pg_dump could not see, table by table as [`Manifest::rooted`] has them.
-    Rooted,
+    /// The rows, in pieces, in their order; see `chunk.rs`.
+    Rows,
+    /// Where which rows are.
+    Index,
     /// Row count and hash for each table and domain.
     Cells,
 }
@@ -108,6 +113,8 @@ pub(super) struct TableTotal {
     pub rows: u64,
     /// Sum of the hashes of all rows; `docs/BACKUPS.md` says which hash.
     pub hash: String,
+    #[serde(flatten)]
+    pub shape: Shape,
 }
 
 /// An object that does not belong to the owner.
@@ -138,6 +145,8 @@ pub(super) struct Schema {
 pub(super) struct Manifest {
     pub format: u32,
     pub backup: Name,
+    /// When the installation was set up: that tells it from every other one.
+    pub installation: DateTime<Utc>,
     pub plinth_version: String,
     /// The moment that the backup shows, by the server's clock.
     pub snapshot_at: DateTime<Utc>,
@@ -160,14 +169,13 @@ pub(super) struct Manifest {
     pub key_ids: Vec<String>,
     /// age recipients that the files are encrypted for.
     pub recipients: Vec<String>,
-    /// Partitioned tables whose rows are not in the dump but in files of their own; names as in `tables`.
-    pub rooted: Vec<String>,
     pub tables: Vec<TableTotal>,
     pub rows: u64,
     pub cells: u64,
     pub files: Vec<File>,
     /// Bytes of all files.
     pub size_bytes: u64,
+    pub unpacked: Unpacked,
 }
 
 /// Every field of a manifest that an unknown format surely has.
@@ -179,37 +187,43 @@ struct Head {
 impl Manifest {
     pub(super) const FORMAT: u32 = FORMAT;
 
-    /// Reads and checks it; `None` when there is none: the backup is unfinished. With its checksum.
-    pub(super) async fn read(store: &Store, name: &Name) -> Result<Option<(Self, String)>, BackupError> {
+    /// Reads and checks it; `None` when there is none: the backup is unfinished. Whether it is to be believed, the caller asks.
+    pub(super) async fn read(store: &Store, name: &Name) -> Result<Option<Opened<Self>>, BackupError> {
         let Some(bytes) = store.read(name, FILE).await? else {
             return Ok(None);
         };
-        Self::parse(name, &bytes).map(Some)
+        Self::parse(store, name, &bytes).map(Some)
     }
 
-    fn parse(name: &Name, bytes: &[u8]) -> Result<(Self, String), BackupError> {
+    fn parse(store: &Store, name: &Name, bytes: &[u8]) -> Result<Opened<Self>, BackupError> {
         let damaged = |problem: String| BackupError::damaged(name, problem);
         let wrong = |problem: String| damaged(format!("{FILE}: {problem}"));
-        let (head, _): (Head, _) = seal::open(bytes).map_err(wrong)?;
-        if head.format > FORMAT {
-            return Err(BackupError::NewerFormat {
+        let head: Head = seal::open(bytes, FILE, None).map_err(wrong)?.value;
+        if head.format != FORMAT {
+            return Err(BackupError::OtherFormat {
                 backup: name.to_string(),
                 format: head.format,
+                program: if head.format > FORMAT { "newer" } else { "older" },
             });
         }
-        let (manifest, digest): (Self, String) = seal::open(bytes).map_err(wrong)?;
+        let opened: Opened<Self> = seal::open(bytes, FILE, store.keyring()).map_err(wrong)?;
+        let manifest = &opened.value;
         if manifest.backup != *name {
             return Err(damaged(format!(
                 "{FILE} is that of the backup {}",
                 manifest.backup
             )));
         }
-        let dumped = manifest.files.iter().any(|file| file.part == Part::Dump);
+        let has = |part| manifest.files.iter().any(|file| file.part == part);
+        let dumped = has(Part::Dump)
+            && has(Part::Cells)
+            && has(Part::Index)
+            && (has(Part::Rows) || manifest.rows == 0);
         let size: u64 = manifest.files.iter().map(|file| file.size).sum();
         if !dumped || size != manifest.size_bytes {
             return Err(damaged(format!("{FILE} does not list the files of a backup")));
         }
-        Ok((manifest, digest))
+        Ok(opened)
     }
 
     /// The files of one part, in their order.

@@ -8,16 +8,16 @@ use object_store::WriteMultipart;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::archive::{Recipients, pack};
+use super::archive::{Recipients, pack, seal};
 use super::manifest::{File, Name, Part};
 use super::progress::Counter;
 use super::store::PART;
 use super::{BackupError, Store};
 
-/// Parts that are on their way at once. With those that wait and the one being filled: 40 MiB.
+/// Parts that are on their way at once. With those that wait and the one being filled: 30 MiB.
 const AT_ONCE: usize = 3;
 
-/// Parts of one file: 32 GiB, so that the parts stay small however large the dump is. A multipart upload has at most 10,000.
+/// Parts of one file: 24 GiB, so that the parts stay small however large the dump is. A multipart upload has at most 10,000.
 const PARTS_OF_A_FILE: usize = 4096;
 
 /// What the packing thread hands over.
@@ -150,7 +150,11 @@ impl<'a> Outlet<'a> {
                 count,
                 first,
             };
-            pack(&mut input, sink, &recipients)?.finish()
+            // Rows are packed frame by frame where they are read.
+            match part {
+                Part::Rows => seal(&mut input, sink, &recipients)?.finish(),
+                _ => pack(&mut input, sink, &recipients)?.finish(),
+            }
         });
         let mut number = 0;
         let mut size = 0;

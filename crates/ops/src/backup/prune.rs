@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 use db_core::Clock;
 use serde::Serialize;
 
+use super::installation::{self, SetUpAt};
 use super::retention::{Candidate, Policy, keep};
-use super::{BackupError, Context, Listed, Standing, list, manifest};
+use super::{BackupError, Listed, Standing, Stop, Store, list, manifest};
 
-/// An unfinished backup is left alone for so long after it was last written to: it may be in the making.
+/// An unfinished backup is left alone until something was written so long after it: it may be in the making.
 const GRACE: TimeDelta = TimeDelta::hours(24);
 
 /// What is done with one backup.
@@ -21,17 +22,28 @@ pub struct Pruned {
     pub why: String,
 }
 
-/// Decides, and deletes unless `dry_run`; oldest first.
+/// Decides, and deletes unless `dry_run`; oldest first. `ours` is the installation that the policy is of, where it is known.
 ///
 /// # Errors
-/// The store cannot be read or written.
-pub async fn prune(context: &Context<'_>, policy: Policy, dry_run: bool) -> Result<Vec<Pruned>, BackupError> {
-    let decisions = decide(&list(&context.store).await?, policy);
+/// The store cannot be read or written, or has backups of another installation: together they are no series.
+pub async fn prune(
+    store: &Store,
+    stop: &Stop,
+    ours: Option<SetUpAt>,
+    policy: Policy,
+    dry_run: bool,
+) -> Result<Vec<Pruned>, BackupError> {
+    let listed = list(store).await?;
+    let mut series = ours;
+    for manifest in listed.iter().filter_map(|listed| listed.manifest.as_ref()) {
+        let of = *series.get_or_insert(manifest.installation);
+        installation::same(store, manifest, Some(of))?;
+    }
+    let decisions = decide(&listed, policy);
     if !dry_run {
         for decision in decisions.iter().filter(|decision| decision.deleted) {
             // The manifest first: half deleted, it is an unfinished backup and not a broken one.
-            let deletion = context.store.delete(&decision.backup, manifest::FILE);
-            context.stop.or(deletion).await?;
+            stop.or(store.delete(&decision.backup, manifest::FILE)).await?;
         }
     }
     Ok(decisions)
@@ -51,7 +63,10 @@ fn decide(listed: &[Listed], policy: Policy) -> Vec<Pruned> {
         })
         .collect();
     let reasons = keep(&candidates, policy);
-    let now = Clock::System.now();
+    // By the store's clock, which wrote these times: a machine whose own runs ahead would take what another one is making. The
+    // earlier of the two, because a file that was brought from elsewhere may have any time.
+    let written = |one: &Listed| one.written_at.unwrap_or_else(|| one.backup.at());
+    let now = listed.iter().map(written).max().min(Some(Clock::System.now()));
     listed
         .iter()
         .map(|one| {
@@ -75,13 +90,10 @@ fn decide(listed: &[Listed], policy: Policy) -> Vec<Pruned> {
                         one.problem.as_deref().unwrap_or_default()
                     ),
                 ),
-                Standing::Unfinished => {
-                    let written = one.written_at.unwrap_or_else(|| one.backup.at());
-                    match now - written > GRACE {
-                        true => (true, "never finished".to_owned()),
-                        false => (false, "unfinished, perhaps in the making".to_owned()),
-                    }
-                }
+                Standing::Unfinished => match now.is_some_and(|now| now - written(one) > GRACE) {
+                    true => (true, "never finished".to_owned()),
+                    false => (false, "unfinished, perhaps in the making".to_owned()),
+                },
             };
             Pruned {
                 backup: one.backup.clone(),

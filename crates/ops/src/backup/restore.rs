@@ -5,18 +5,19 @@ use std::time::Instant;
 use app_config::DatabaseAddress;
 use db_core::Owner;
 use serde::Serialize;
+use tokio_postgres::Client;
 
 use super::archive::Identities;
 use super::check::{self, Checked};
 use super::create::milliseconds;
 use super::frame::Frame;
-use super::load::{PgRestore, load};
+use super::load::{PgRestore, load, load_around};
 use super::manifest::{Manifest, Name};
 use super::runs::{self, Kind, Outcome};
 use super::scratch::Scratch;
 use super::server::{self, Server};
 use super::tools::Tool;
-use super::{BackupError, Context, schema, swap, verify};
+use super::{BackupError, Context, restore_rows, schema, swap, takeover, verify};
 
 /// What to restore, and where to.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Options {
     pub into: Option<String>,
     /// End the sessions of whoever is connected.
     pub force: bool,
+    /// Take over a backup of another installation; only with `into`.
+    pub of_another_installation: bool,
     /// Drop the database that was replaced, instead of keeping it under another name.
     pub drop_replaced: bool,
 }
@@ -42,6 +45,10 @@ pub struct Restored {
     pub rows: u64,
     /// Secrets that were decrypted; `None` where there was no key to try.
     pub secrets: Option<u64>,
+    /// Why the schema's fingerprint was not compared; `None` where it was.
+    pub schema_not_compared: Option<&'static str>,
+    /// Settings and privileges of the database that could not be set, each with the reason.
+    pub not_set: Vec<String>,
     pub duration_ms: u64,
 }
 
@@ -86,19 +93,27 @@ async fn try_restore(context: &Context<'_>, options: &Options) -> Result<Restore
     }
     let configured = &context.program.owner.address().database;
     let target = options.into.as_ref().unwrap_or(configured);
+    takeover::require(context, options, &manifest, &manifest_sha256).await?;
     let maintenance = super::scratch::maintenance(context.program, target).await?;
     super::scratch::may_make(&maintenance).await?;
     let replaced_frame = Frame::of(&maintenance, target).await?;
-    if !options.force {
+    if options.force {
+        swap::require_endable(&maintenance, target).await?;
+    } else {
         swap::require_nobody(&maintenance, target).await?;
     }
+    // What is refused is refused now.
+    schema::heir(&maintenance, replaced_frame.as_ref(), &manifest).await?;
     drop(maintenance);
-    context.stop.or(verify::read_all(context, &manifest)).await?;
+    context
+        .stop
+        .or(verify::read_all(&context.store, context.progress, &manifest))
+        .await?;
 
     let frame = replaced_frame.as_ref().unwrap_or(&manifest.frame);
     let mut scratch = Scratch::make(context.program, "plinth_restore_", &manifest.frame, target).await?;
     let work = async {
-        let checked = fill(context, &scratch.address, &manifest).await?;
+        let checked = fill(context, &scratch.address, &manifest, replaced_frame.as_ref()).await?;
         finish(context, &scratch.address, &manifest, &manifest_sha256, checked).await?;
         Ok(checked)
     };
@@ -113,27 +128,29 @@ async fn try_restore(context: &Context<'_>, options: &Options) -> Result<Restore
         .progress
         .step(format!("{}: becoming {target}", manifest.backup), 0);
     let swapped = async {
-        frame
-            .apply(&scratch.maintenance, &scratch.address.database)
-            .await?;
+        let not_set = frame.apply(&scratch.maintenance, &scratch.address.database).await;
         scratch.release().await?;
-        swap::swap(
+        let replaced = swap::swap(
             context.program,
             &scratch.maintenance,
             &scratch.address.database,
             target,
             options,
         )
-        .await
+        .await?;
+        Ok::<_, BackupError>((replaced, not_set))
     };
     // Not to be broken off: it takes a moment, and happens whole or not at all.
-    let replaced = match swapped.await {
-        Ok(replaced) => replaced,
+    let (replaced, not_set) = match swapped.await {
+        Ok(done) => done,
         Err(error) => {
             scratch.drop_database().await;
             return Err(error);
         }
     };
+    for one in &not_set {
+        tracing::warn!(not_set = one, "could not be set for the restored database");
+    }
     Ok(Restored {
         backup: manifest.backup.clone(),
         snapshot_at: manifest.snapshot_at,
@@ -142,6 +159,8 @@ async fn try_restore(context: &Context<'_>, options: &Options) -> Result<Restore
         tables: checked.tables,
         rows: checked.rows,
         secrets: checked.secrets,
+        schema_not_compared: checked.schema_not_compared,
+        not_set,
         duration_ms: milliseconds(started),
     })
 }
@@ -172,18 +191,81 @@ async fn finish(
 pub(super) fn details(checked: Checked) -> serde_json::Value {
     serde_json::json!({
         "tables": checked.tables, "cells": checked.cells, "rows": checked.rows, "secrets": checked.secrets,
+        "schema_not_compared": checked.schema_not_compared,
     })
 }
 
-/// Fills an empty database with the backup, and checks what came of it.
+/// Fills an empty database with the backup, and checks what came of it. It becomes the property of who owns `replaced`, the database
+/// whose place it is to take, or the backup's.
 pub(super) async fn fill(
     context: &Context<'_>,
     address: &DatabaseAddress,
     manifest: &Manifest,
+    replaced: Option<&Frame>,
 ) -> Result<Checked, BackupError> {
     let program = context.program;
     let identities = Identities::read(&program.config.backup);
     let census = verify::census(context, manifest, &identities).await?;
+    let (client, pg_restore) = prepare(context, address, manifest).await?;
+    load(context, &pg_restore, manifest, &identities).await?;
+    let heir = schema::heir(&client, replaced, manifest).await?;
+    schema::give_back(&client, manifest, &address.database, heir.as_deref()).await?;
+    // What was granted to a role since the connection was opened counts for a new one.
+    let client = server::connect(program, address).await?;
+    let owner = Owner::new(
+        address,
+        db_core::connect_options(&program.config.database, crate::program::NAME),
+    )?;
+    check::check(context, address, &client, &owner, manifest, &census).await
+}
+
+/// Fills an empty database with the tables of the backup, of which one domain's rows are there, and those that belong to no other
+/// domain, and compares these. Of a domain that the backup has not, nothing.
+pub(super) async fn fill_domain(
+    context: &Context<'_>,
+    address: &DatabaseAddress,
+    manifest: &Manifest,
+    domain: &str,
+) -> Result<(), BackupError> {
+    // What was cut off is told by its size; the rest by checksums.
+    if let Some(problem) = manifest.missing(&context.store).await? {
+        return Err(BackupError::damaged(&manifest.backup, problem));
+    }
+    let identities = Identities::read(&context.program.config.backup);
+    let census = verify::census(context, manifest, &identities).await?;
+    let chunks = restore_rows::index(context, manifest, &identities).await?;
+    let (client, pg_restore) = prepare(context, address, manifest).await?;
+    let mut found = None;
+    let rows = async {
+        let (domains, others): (Vec<_>, Vec<_>) = chunks
+            .into_iter()
+            .partition(|chunk| chunk.table == "public.domains");
+        let platform = db_core::PLATFORM_DOMAIN.uuid();
+        restore_rows::of_domain(context, address, manifest, &identities, domains, platform).await?;
+        let row = client
+            .query_opt(
+                "SELECT id FROM public.domains WHERE slug = $1 OR id::text = lower($1) ORDER BY slug <> $1 LIMIT 1",
+                &[&domain],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(()) };
+        let id = row.get(0);
+        found = Some(id);
+        restore_rows::of_domain(context, address, manifest, &identities, others, id).await
+    };
+    load_around(context, &pg_restore, manifest, &identities, rows).await?;
+    let Some(id) = found else { return Ok(()) };
+    let client = server::connect(context.program, address).await?;
+    check::check_domain(context, address, &client, manifest, &census, id).await
+}
+
+/// What it takes to restore into a database: a server that is new enough, pg_restore, the roles.
+async fn prepare<'a>(
+    context: &Context<'_>,
+    address: &'a DatabaseAddress,
+    manifest: &Manifest,
+) -> Result<(Client, PgRestore<'a>), BackupError> {
+    let program = context.program;
     let client = server::connect(program, address).await?;
     let server = Server::of(&client).await?;
     let dump_major = manifest
@@ -201,18 +283,13 @@ pub(super) async fn fill(
     let why = format!("the backup, which pg_dump {} made,", manifest.pg_dump_version);
     let tool = Tool::find(&program.config, "pg_restore", dump_major, &why).await?;
     schema::ensure_roles(&client, manifest).await?;
+    if dump_major >= 15 && server.major() < 15 {
+        schema::shut_public(&client).await?;
+    }
     let pg_restore = PgRestore {
         tool,
         address,
         server_major: server.major(),
     };
-    load(context, &pg_restore, &client, manifest, &identities).await?;
-    schema::give_back(&client, manifest).await?;
-    // What was granted to a role since the connection was opened counts for a new one.
-    let client = server::connect(program, address).await?;
-    let owner = Owner::new(
-        address,
-        db_core::connect_options(&program.config.database, crate::program::NAME),
-    )?;
-    check::check(context, &client, &owner, manifest, &census).await
+    Ok((client, pg_restore))
 }

@@ -75,6 +75,56 @@ pub(super) async fn begin(
     Ok(Run { id: Some(id) })
 }
 
+/// Where the database knows of the backup, the manifest has to be the one that was written then: an older one of the same
+/// installation is signed as well.
+///
+/// # Errors
+/// It is another.
+pub(super) async fn require_recorded(
+    client: &Client,
+    backup: &Name,
+    manifest_sha256: &str,
+) -> Result<(), BackupError> {
+    if !is_there(client).await? {
+        return Ok(());
+    }
+    client.batch_execute(BEGIN).await?;
+    let row = client
+        .query_opt(
+            "SELECT manifest_sha256 FROM public.backup_runs
+              WHERE kind = 'backup' AND state = 'succeeded' AND backup = $1 AND manifest_sha256 IS NOT NULL",
+            &[&backup.to_string()],
+        )
+        .await?;
+    client.batch_execute("COMMIT").await?;
+    match row.map(|row| row.get::<_, String>(0)) {
+        Some(written) if written != manifest_sha256 => Err(BackupError::NotAuthentic {
+            backup: backup.to_string(),
+            problem: format!(
+                "its manifest has the SHA-256 {manifest_sha256}, and the one that was written, as backup_runs has it, had {written}"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The newest backup that was made in a place.
+pub(super) async fn last_made(client: &Client, location: &str) -> Result<Option<Name>, BackupError> {
+    if !is_there(client).await? {
+        return Ok(None);
+    }
+    client.batch_execute(BEGIN).await?;
+    let row = client
+        .query_opt(
+            "SELECT backup FROM public.backup_runs
+              WHERE kind = 'backup' AND state = 'succeeded' AND location = $1 ORDER BY finished_at DESC LIMIT 1",
+            &[&location],
+        )
+        .await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(row.and_then(|row| row.get::<_, String>(0).parse().ok()))
+}
+
 async fn is_there(client: &Client) -> Result<bool, BackupError> {
     let row = client
         .query_one(
@@ -91,6 +141,11 @@ async fn is_there(client: &Client) -> Result<bool, BackupError> {
 }
 
 impl Run {
+    /// One that is not written down.
+    pub fn untold() -> Self {
+        Self { id: None }
+    }
+
     /// Writes down how it ended.
     pub async fn end(
         self,
@@ -131,6 +186,31 @@ impl Run {
             tracing::warn!(error = %other, "the failed run could not be written down");
         }
     }
+}
+
+/// Those of the backups of a place whose making is known to have failed.
+pub(super) async fn failed_backups(
+    client: &Client,
+    location: &str,
+    names: &[Name],
+) -> Result<Vec<Name>, BackupError> {
+    if !is_there(client).await? {
+        return Ok(Vec::new());
+    }
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    client.batch_execute(BEGIN).await?;
+    let rows = client
+        .query(
+            "SELECT DISTINCT backup FROM public.backup_runs
+              WHERE kind = $1 AND state = 'failed' AND location = $2 AND backup = ANY ($3)",
+            &[&Kind::Backup.as_str(), &location, &names],
+        )
+        .await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.get::<_, String>(0).parse().ok())
+        .collect())
 }
 
 /// Calls runs of a kind dead that say they are running, and names their backups. The caller holds the lock that every living

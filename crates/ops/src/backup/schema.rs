@@ -6,6 +6,7 @@ use pg_catalog::{Catalog, Options, quote_ident};
 use tokio_postgres::Client;
 
 use super::BackupError;
+use super::frame::Frame;
 use super::manifest::{Manifest, OthersObject, Schema};
 use crate::program::Program;
 use db_core::Owner;
@@ -86,14 +87,15 @@ fn is_current(schema: &Schema) -> bool {
     schema.migrations.len() == MIGRATIONS.len()
 }
 
-/// How a restored schema differs from the one that was backed up; empty when it does not.
+/// How a restored schema differs from the one that was backed up; empty when it does not. And why its fingerprint was not compared, where
+/// it was not.
 pub(super) async fn differences(
     program: &Program,
     client: &Client,
     owner: &Owner,
     manifest: &Manifest,
     server_major: u32,
-) -> Result<Vec<String>, BackupError> {
+) -> Result<(Vec<String>, Option<&'static str>), BackupError> {
     client
         .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .await?;
@@ -108,20 +110,25 @@ pub(super) async fn differences(
             was.migrations.join(", ")
         ));
     }
-    // Another version of PostgreSQL prints some definitions otherwise; a login of another name owns what is compared by name.
+    // Another version of PostgreSQL prints some definitions otherwise. What belongs to the database's owner is compared as his, whatever
+    // he is called; what belongs to the login that dumped, and is not his, has that login's name.
     let same_server = u32::try_from(manifest.server_version_num / 10_000) == Ok(server_major);
-    let same_owner = was.symbolic_owner || manifest.owner == program.owner.address().user;
-    if same_server && same_owner && schema.symbolic_owner == was.symbolic_owner {
-        if schema.fingerprint != was.fingerprint {
-            differences.push(format!(
-                "the schema is another: its fingerprint is {}, and was {}",
-                schema.fingerprint, was.fingerprint
-            ));
-        }
+    let same_login = manifest.owner == program.owner.address().user;
+    let same_owner = same_login || (was.symbolic_owner && manifest.frame.owner.is_none());
+    let not_compared = if !same_server {
+        Some("the server has another major version")
+    } else if !same_owner {
+        Some("the login is another than the one that made the backup, and that one did not own the database")
+    } else if schema.symbolic_owner != was.symbolic_owner {
+        Some("the tables and the database belonged to one owner, and do not here, or the other way round")
     } else {
-        tracing::info!(
-            "the schema's fingerprint is not compared: the server's version, or the owner, is another"
-        );
+        None
+    };
+    if not_compared.is_none() && schema.fingerprint != was.fingerprint {
+        differences.push(format!(
+            "the schema is another: its fingerprint is {}, and was {}",
+            schema.fingerprint, was.fingerprint
+        ));
     }
     if is_current(was) {
         differences.extend(
@@ -132,16 +139,19 @@ pub(super) async fn differences(
                 .map(|violation| format!("it breaks a rule of tenancy: {violation}")),
         );
     }
-    Ok(differences)
+    Ok((differences, not_compared))
 }
 
-/// Roles that own something in the database, or that something is granted to.
+/// Roles that own something in the database, or the database; that something is granted to, or a setting of it made for.
 pub(super) async fn roles(client: &Client) -> Result<Vec<String>, BackupError> {
     let rows = client
         .query(
-            "SELECT DISTINCT r.rolname::text FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
-              WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname !~ '^pg_' AND r.rolname <> current_user
-                AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+            "SELECT r.rolname::text FROM pg_roles r, pg_database d
+              WHERE d.datname = current_database() AND r.rolname !~ '^pg_' AND r.rolname <> current_user
+                AND (r.oid = d.datdba
+                     OR EXISTS (SELECT FROM aclexplode(d.datacl) g WHERE g.grantee = r.oid)
+                     OR EXISTS (SELECT FROM pg_db_role_setting s WHERE s.setdatabase = d.oid AND s.setrole = r.oid)
+                     OR EXISTS (SELECT FROM pg_shdepend s WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = r.oid AND s.dbid = d.oid))
               ORDER BY 1",
             &[],
         )
@@ -160,7 +170,10 @@ pub(super) async fn others_objects(client: &Client) -> Result<Vec<OthersObject>,
                 AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                 AND s.classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_type'::regclass)
                 AND i.type IN ('table', 'view', 'materialized view', 'sequence', 'function', 'procedure', 'aggregate', 'schema', 'type')
-                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid AND d.deptype IN ('e', 'i', 'a'))
+                -- Partitions depend on their table and on themselves, and are somebody's all the same. Sequences of columns are not.
+                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid
+                                   AND (d.deptype = 'e' OR d.deptype IN ('i', 'a')
+                                        AND NOT (s.classid = 'pg_class'::regclass AND i.type IN ('table', 'view', 'materialized view'))))
               ORDER BY 1, 2",
             &[],
         )
@@ -202,32 +215,142 @@ pub(super) async fn ensure_roles(client: &Client, manifest: &Manifest) -> Result
     Ok(client.batch_execute(sql).await?)
 }
 
-/// Gives objects back to whom they belonged; the restore made them all the login's.
-pub(super) async fn give_back(client: &Client, manifest: &Manifest) -> Result<(), BackupError> {
-    for object in &manifest.others_objects {
-        let kind = match object.kind.as_str() {
-            known @ ("table" | "view" | "materialized view" | "sequence" | "function" | "procedure"
-            | "aggregate" | "schema" | "type") => known,
-            other => {
-                return Err(BackupError::damaged(
-                    &manifest.backup,
-                    format!("it has an object of kind {other:?}"),
-                ));
-            }
-        };
-        let sql = format!(
-            "ALTER {kind} {} OWNER TO {}",
-            object.identity,
-            quote_ident(&object.owner)
-        );
-        client.batch_execute(&sql).await.map_err(|error| {
-            BackupError::Failed(format!(
-                "{kind} {} cannot be given to {}: {}",
-                object.identity,
-                object.owner,
-                BackupError::from(error)
-            ))
-        })?;
+/// Takes from everybody the right to make things in the schema public of a new database, which has it before PostgreSQL 15. From 15
+/// on `pg_dump` says of its privileges only what differs from there: without this, what the installation revoked would be back.
+pub(super) async fn shut_public(client: &Client) -> Result<(), BackupError> {
+    let sql = "REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    Ok(client.batch_execute(sql).await?)
+}
+
+/// Who is to own a restored database, where it is not the login: the owner of the one that it replaces, else the owner that the backup
+/// names, where the login may act as him.
+///
+/// # Errors
+/// The one that it replaces is somebody's as whom the login may not act.
+pub(super) async fn heir(
+    client: &Client,
+    replaced: Option<&Frame>,
+    manifest: &Manifest,
+) -> Result<Option<String>, BackupError> {
+    let wanted = match replaced {
+        Some(frame) => &frame.owner,
+        None => &manifest.frame.owner,
+    };
+    let Some(wanted) = wanted else { return Ok(None) };
+    let row = client
+        .query_opt(
+            "SELECT m.rolsuper OR (pg_has_role(r.oid, 'USAGE')
+                                   AND pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END))
+               FROM pg_roles r, pg_roles m WHERE r.rolname = $1 AND m.rolname = current_user",
+            &[wanted],
+        )
+        .await?;
+    match row {
+        Some(row) if row.get(0) => Ok(Some(wanted.clone())),
+        _ if replaced.is_none() => {
+            tracing::warn!(
+                owner = wanted,
+                "the database was this role's, as which the login may not act: it becomes the login's"
+            );
+            Ok(None)
+        }
+        _ => Err(BackupError::Failed(format!(
+            "the database that is to be replaced belongs to {wanted}, and this login may not act as {wanted}: restore as that role \
+             or as a superuser, or into another database (--into)"
+        ))),
     }
+}
+
+/// Gives objects back to whom they belonged; the restore made them all the login's. What belonged to the owner of the database belongs
+/// to its owner again, who may be another: `heir`, or the login where there is none. Then the database itself becomes his.
+pub(super) async fn give_back(
+    client: &Client,
+    manifest: &Manifest,
+    database: &str,
+    heir: Option<&str>,
+) -> Result<(), BackupError> {
+    let former = manifest.frame.owner.as_deref();
+    if let (None, Some(heir)) = (former, heir) {
+        for object in own_objects(client).await? {
+            give(client, manifest, &object, heir).await?;
+        }
+    }
+    for object in &manifest.others_objects {
+        let owner = if former == Some(object.owner.as_str()) {
+            heir
+        } else {
+            Some(object.owner.as_str())
+        };
+        if let Some(owner) = owner {
+            give(client, manifest, object, owner).await?;
+        }
+    }
+    if let Some(heir) = heir {
+        let sql = format!(
+            "ALTER DATABASE {} OWNER TO {}",
+            quote_ident(database),
+            quote_ident(heir)
+        );
+        client.batch_execute(&sql).await?;
+    }
+    Ok(())
+}
+
+/// What belongs to the login, in the same form as what belongs to others. Asked of the catalogues themselves: what the first superuser
+/// has stands in no list of dependencies.
+async fn own_objects(client: &Client) -> Result<Vec<OthersObject>, BackupError> {
+    let rows = client
+        .query(
+            "WITH own AS (
+                 SELECT 'pg_class'::regclass::oid AS class, oid, relnamespace AS space, relowner AS owner FROM pg_class
+                 UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
+                 UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type
+                 UNION ALL SELECT 'pg_namespace'::regclass, oid, oid, nspowner FROM pg_namespace)
+             SELECT i.type, i.identity, r.rolname::text
+               FROM own JOIN pg_roles r ON r.oid = own.owner JOIN pg_namespace n ON n.oid = own.space
+               CROSS JOIN LATERAL pg_identify_object(own.class, own.oid, 0) i
+              WHERE r.rolname = current_user AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+                AND i.type IN ('table', 'view', 'materialized view', 'sequence', 'function', 'procedure', 'aggregate', 'schema', 'type')
+                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = own.class AND d.objid = own.oid
+                                   AND (d.deptype = 'e' OR d.deptype IN ('i', 'a')
+                                        AND NOT (own.class = 'pg_class'::regclass AND i.type IN ('table', 'view', 'materialized view'))))
+              ORDER BY 1, 2",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| OthersObject {
+            kind: row.get(0),
+            identity: row.get(1),
+            owner: row.get(2),
+        })
+        .collect())
+}
+
+async fn give(
+    client: &Client,
+    manifest: &Manifest,
+    object: &OthersObject,
+    owner: &str,
+) -> Result<(), BackupError> {
+    let kind = match object.kind.as_str() {
+        known @ ("table" | "view" | "materialized view" | "sequence" | "function" | "procedure"
+        | "aggregate" | "schema" | "type") => known,
+        other => {
+            return Err(BackupError::damaged(
+                &manifest.backup,
+                format!("it has an object of kind {other:?}"),
+            ));
+        }
+    };
+    let sql = format!("ALTER {kind} {} OWNER TO {}", object.identity, quote_ident(owner));
+    client.batch_execute(&sql).await.map_err(|error| {
+        BackupError::Failed(format!(
+            "{kind} {} cannot be given to {owner}: {}",
+            object.identity,
+            BackupError::from(error)
+        ))
+    })?;
     Ok(())
 }

@@ -7,14 +7,15 @@ use tokio_postgres::Client;
 
 use super::BackupError;
 use super::frame::Frame;
+use super::locks;
 use super::server::{self, KEEPER};
 use crate::program::Program;
 
 /// Names: what it is for, and sixteen random digits.
 const PREFIXES: [&str; 2] = ["plinth_drill_", "plinth_restore_"];
 
-/// Advisory lock of the maintenance database: whoever makes or sweeps a scratch database, or gives one its name, has it.
-const LOCK: i64 = 0x506c_696e_7468_5363; // "PlinthSc"
+/// So often is asked whether sessions of a killed process have ended, every quarter of a second. The server notices within half a second.
+const LINGERING: u32 = 12;
 
 /// A database of one's own. Dropped by [`Self::drop_database`]; what a killed process leaves, the next one sweeps away: it has
 /// no keeper any more.
@@ -116,7 +117,7 @@ impl Scratch {
 async fn lock(client: &Client) -> Result<(), BackupError> {
     for _ in 0..600 {
         let got: bool = client
-            .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+            .query_one("SELECT pg_try_advisory_lock($1)", &[&locks::SCRATCH])
             .await?
             .get(0);
         if got {
@@ -130,31 +131,55 @@ async fn lock(client: &Client) -> Result<(), BackupError> {
 }
 
 async fn unlock(client: &Client) -> Result<(), BackupError> {
-    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await?;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&locks::SCRATCH])
+        .await?;
     Ok(())
 }
 
-/// Drops the databases that nobody keeps any more.
+/// Drops the databases that nobody is connected to any more, keeper or not: a keeper has nothing to do for hours, and a firewall may have
+/// forgotten its connection while others are at work. Those of a process that was just killed end by themselves, and are waited for.
 async fn sweep(client: &Client) -> Result<(), BackupError> {
-    for prefix in PREFIXES {
-        let rows = client
-            .query(
-                "SELECT d.datname::text FROM pg_database d
-                  WHERE d.datname ~ ('^' || $1 || '[0-9a-f]{16}$') AND pg_has_role(d.datdba, 'USAGE')
-                    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.application_name = $2)",
-                &[&prefix, &KEEPER],
-            )
-            .await?;
-        for row in rows {
-            let name: String = row.get(0);
-            tracing::info!(database = name, "dropping what a killed drill or restore left");
-            drop_named(client, &name).await;
+    for attempt in 0..LINGERING {
+        let mut left = false;
+        for prefix in PREFIXES {
+            let rows = client
+                .query(
+                    "SELECT d.datname::text, EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.usesysid IS NOT NULL)
+                       FROM pg_database d
+                      WHERE d.datname ~ ('^' || $1 || '[0-9a-f]{16}$') AND pg_has_role(d.datdba, 'USAGE')
+                        AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND a.application_name = $2)",
+                    &[&prefix, &KEEPER],
+                )
+                .await?;
+            for row in rows {
+                let name: String = row.get(0);
+                if row.get(1) {
+                    left = true;
+                    continue;
+                }
+                tracing::info!(database = name, "dropping what a killed drill or restore left");
+                // Without FORCE: whoever has come meanwhile keeps it.
+                let sql = format!("DROP DATABASE IF EXISTS {}", pg_catalog::quote_ident(&name));
+                if let Err(error) = client.batch_execute(&sql).await {
+                    let error = BackupError::from(error);
+                    tracing::warn!(database = name, %error, "a scratch database was not dropped");
+                }
+            }
+        }
+        if !left {
+            break;
+        }
+        if attempt + 1 < LINGERING {
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
     Ok(())
 }
 
 async fn drop_named(client: &Client, name: &str) {
+    // A statement that failed may have left a transaction behind.
+    let _ = client.batch_execute("ROLLBACK").await;
     let sql = format!(
         "DROP DATABASE IF EXISTS {} WITH (FORCE)",
         pg_catalog::quote_ident(name)

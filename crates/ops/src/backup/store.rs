@@ -1,14 +1,17 @@
 //! The place where backups are: a directory, or a bucket of an S3-compatible store.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use app_config::BackupConfig;
+use app_config::{BackupConfig, Config};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use db_core::secrets::keyring::Keyring;
+use db_core::setup::{KeyError, KeySource};
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
@@ -18,10 +21,10 @@ use object_store::{
 };
 use secrecy::ExposeSecret as _;
 
-use super::{BackupError, Name};
+use super::{BackupError, Name, local};
 
 /// Bytes of one part of an upload. S3 takes 10,000 parts of an object, and at least 5 MiB in each but the last.
-pub(super) const PART: usize = 8 * 1024 * 1024;
+pub(super) const PART: usize = 6 * 1024 * 1024;
 
 /// A manifest or a proof larger than this is none.
 const SMALL: u64 = 256 * 1024 * 1024;
@@ -34,6 +37,10 @@ pub struct Store {
     /// The directory, where it is one.
     root: Option<PathBuf>,
     location: String,
+    /// Says which files are what this installation wrote; `None` where no key is configured.
+    keyring: Option<Arc<Keyring>>,
+    /// Bytes of backups' files that were read.
+    read: Arc<AtomicU64>,
 }
 
 /// A file of a backup, as the store has it.
@@ -67,8 +74,18 @@ impl Store {
     /// The configured place, or `instead`. `make`: a directory that is missing is made.
     ///
     /// # Errors
-    /// None is configured, or it makes no sense.
-    pub fn open(config: &BackupConfig, instead: Option<&str>, make: bool) -> Result<Self, BackupError> {
+    /// None is configured, or it makes no sense; the keyring cannot be read.
+    pub fn open(config: &Config, instead: Option<&str>, make: bool) -> Result<Self, BackupError> {
+        let keyring = match KeySource::from_config(config).load() {
+            Ok(keyring) => Some(Arc::new(keyring)),
+            Err(KeyError::Missing(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let store = Self::place(&config.backup, instead, make)?;
+        Ok(Self { keyring, ..store })
+    }
+
+    fn place(config: &BackupConfig, instead: Option<&str>, make: bool) -> Result<Self, BackupError> {
         let Some(url) = instead.or(config.url.as_deref()) else {
             return Err(BackupError::Config(
                 "no place for backups is configured: set PLINTH_BACKUP_URL to a directory or to s3://bucket/prefix".to_owned(),
@@ -91,6 +108,7 @@ impl Store {
             doing: format!("the directory of backups, {}", root.display()),
             source,
         };
+        local::keep_to_ourselves();
         if make {
             // Nobody else reads hashes and rows.
             DirBuilder::new()
@@ -112,6 +130,8 @@ impl Store {
             prefix: Path::default(),
             location: root.display().to_string(),
             root: Some(root),
+            keyring: None,
+            read: Arc::default(),
         })
     }
 
@@ -166,7 +186,29 @@ impl Store {
             prefix,
             root: None,
             location: url.trim_end_matches('/').to_owned(),
+            keyring: None,
+            read: Arc::default(),
         })
+    }
+
+    /// The mode of the directory, where others than its owner can get at it.
+    pub fn readable_by_others(&self) -> Option<u32> {
+        let mode = std::fs::metadata(self.root.as_ref()?).ok()?.permissions().mode() & 0o7777;
+        (mode & 0o077 != 0).then_some(mode)
+    }
+
+    /// The keyring, where one is configured.
+    pub(super) fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_deref()
+    }
+
+    /// How many bytes of backups' files were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// As people write it; without credentials.
@@ -195,13 +237,28 @@ impl Store {
             .common_prefixes
             .iter()
             .filter_map(|path| path.filename()?.parse().ok())
+            .filter(|name| self.root.as_ref().is_none_or(|root| local::is_folder(root, name)))
             .collect();
         names.sort();
         Ok(names)
     }
 
+    /// What is opened has to be what it seems, where it is in a directory.
+    fn require_real(&self, name: &Name, file: &str) -> Result<(), BackupError> {
+        self.root
+            .as_ref()
+            .map_or(Ok(()), |root| local::require_real(root, name, file))
+    }
+
     /// The files of one backup.
     pub(super) async fn files(&self, name: &Name) -> Result<Vec<Stored>, BackupError> {
+        if self
+            .root
+            .as_ref()
+            .is_some_and(|root| !local::is_folder(root, name))
+        {
+            return Ok(Vec::new());
+        }
         let folder = self.folder(name);
         let listed = self.objects.list(Some(&folder)).try_collect::<Vec<_>>().await;
         let listed = listed.map_err(self.failed("cannot list"))?;
@@ -214,11 +271,17 @@ impl Store {
                     modified: object.last_modified,
                 })
             })
+            .filter(|stored| {
+                self.root
+                    .as_ref()
+                    .is_none_or(|root| local::is_file(root, name, &stored.name))
+            })
             .collect())
     }
 
     /// A small file, whole; `None` when it is not there.
     pub(super) async fn read(&self, name: &Name, file: &str) -> Result<Option<Bytes>, BackupError> {
+        self.require_real(name, file)?;
         let path = self.folder(name).join(file);
         let got = match self.objects.get(&path).await {
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -234,6 +297,7 @@ impl Store {
             .bytes()
             .await
             .map_err(self.failed(&format!("cannot read {name}/{file} from")))?;
+        self.count(bytes.len());
         Ok(Some(bytes))
     }
 
@@ -280,6 +344,7 @@ impl Store {
 
     /// Size of a file that has to be there.
     pub(super) async fn size(&self, name: &Name, file: &str) -> Result<u64, BackupError> {
+        self.require_real(name, file)?;
         let path = self.folder(name).join(file);
         match self.objects.head(&path).await {
             Err(object_store::Error::NotFound { .. }) => {
@@ -291,12 +356,38 @@ impl Store {
         }
     }
 
+    /// Some bytes of a file.
+    pub(super) async fn range(
+        &self,
+        name: &Name,
+        file: &str,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, BackupError> {
+        self.require_real(name, file)?;
+        let path = self.folder(name).join(file);
+        match self.objects.get_range(&path, range.clone()).await {
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(BackupError::damaged(name, format!("{file} is missing")))
+            }
+            result => {
+                let bytes = result.map_err(self.failed(&format!("cannot read {name}/{file} from")))?;
+                if bytes.len() as u64 == range.end - range.start {
+                    self.count(bytes.len());
+                    Ok(bytes)
+                } else {
+                    Err(BackupError::damaged(name, format!("{file} ends before its end")))
+                }
+            }
+        }
+    }
+
     /// The bytes of a file, as they come.
     pub(super) async fn stream(
         &self,
         name: &Name,
         file: &str,
     ) -> Result<BoxStream<'static, object_store::Result<Bytes>>, BackupError> {
+        self.require_real(name, file)?;
         let path = self.folder(name).join(file);
         match self.objects.get(&path).await {
             Err(object_store::Error::NotFound { .. }) => {
@@ -305,6 +396,12 @@ impl Store {
             result => Ok(result
                 .map_err(self.failed(&format!("cannot read {name}/{file} from")))?
                 .into_stream()
+                .inspect_ok({
+                    let read = Arc::clone(&self.read);
+                    move |bytes| {
+                        read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                    }
+                })
                 .boxed()),
         }
     }
@@ -327,6 +424,9 @@ impl Store {
         }
         // What a killed upload leaves in a directory is no object: it stands there under a name that the store does not show.
         if let Some(root) = &self.root {
+            if !local::is_folder(root, name) {
+                return Ok(());
+            }
             let folder = root.join(name.to_string());
             match std::fs::remove_dir_all(&folder) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => {

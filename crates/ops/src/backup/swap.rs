@@ -12,24 +12,72 @@ use pg_catalog::quote_ident;
 /// How long sessions that were told to end may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Whoever is connected would lose the ground: they are named, and nothing is done.
-pub(super) async fn require_nobody(client: &Client, database: &str) -> Result<(), BackupError> {
+/// A session of somebody.
+struct Session {
+    pid: i32,
+    /// Program, login and pid, for people.
+    who: String,
+    /// Whether this login may end it.
+    endable: bool,
+}
+
+/// Who is connected to any of these databases, but for ourselves and `but`. Of sessions of others, a login without privileges sees neither
+/// the program nor what kind of process it is: the server's own have no role.
+async fn sessions(client: &Client, databases: &[&str], but: i32) -> Result<Vec<Session>, BackupError> {
     let rows = client
         .query(
-            "SELECT format('%s as %s (pid %s)', coalesce(nullif(application_name, ''), 'a program'), usename, pid)
-               FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY pid",
-            &[&database],
+            "SELECT a.pid, format('%s as %s (pid %s)', coalesce(nullif(a.application_name, ''), 'a program'), a.usename, a.pid),
+                    m.rolsuper OR (NOT coalesce(r.rolsuper, true)
+                                   AND (pg_has_role(r.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
+               FROM pg_stat_activity a JOIN pg_roles m ON m.rolname = current_user LEFT JOIN pg_roles r ON r.oid = a.usesysid
+              WHERE a.datname = ANY ($1) AND a.pid NOT IN (pg_backend_pid(), $2) AND a.usesysid IS NOT NULL
+                AND coalesce(a.backend_type, 'client backend') = 'client backend'
+              ORDER BY a.pid",
+            &[&databases, &but],
         )
         .await?;
-    if rows.is_empty() {
-        return Ok(());
+    let session = |row: &tokio_postgres::Row| Session {
+        pid: row.get(0),
+        who: row.get(1),
+        endable: row.get(2),
+    };
+    Ok(rows.iter().map(session).collect())
+}
+
+fn named(sessions: &[Session]) -> String {
+    let mut who: Vec<String> = sessions.iter().take(10).map(|one| one.who.clone()).collect();
+    if sessions.len() > who.len() {
+        who.push(format!("{} more", sessions.len() - who.len()));
     }
-    let mut who: Vec<String> = rows.iter().take(10).map(|row| row.get(0)).collect();
-    if rows.len() > who.len() {
-        who.push(format!("{} more", rows.len() - who.len()));
+    who.join(", ")
+}
+
+/// Whoever is connected would lose the ground: they are named, and nothing is done.
+pub(super) async fn require_nobody(client: &Client, database: &str) -> Result<(), BackupError> {
+    let sessions = sessions(client, &[database], 0).await?;
+    if sessions.is_empty() {
+        return Ok(());
     }
     Err(BackupError::Busy(format!(
         "somebody is connected to the database {database}: {}; stop them first, or end their sessions with --force",
+        named(&sessions)
+    )))
+}
+
+/// Nobody's session is ended where there is one that cannot be: it would be for nothing.
+pub(super) async fn require_endable(client: &Client, database: &str) -> Result<(), BackupError> {
+    all_endable(&sessions(client, &[database], 0).await?)
+}
+
+fn all_endable(sessions: &[Session]) -> Result<(), BackupError> {
+    let (_, not): (Vec<&Session>, Vec<&Session>) = sessions.iter().partition(|one| one.endable);
+    if not.is_empty() {
+        return Ok(());
+    }
+    let who: Vec<&str> = not.iter().map(|one| one.who.as_str()).collect();
+    Err(BackupError::Busy(format!(
+        "this login may not end {}: stop them first, or as an administrator GRANT pg_signal_backend to the login; sessions of a \
+         superuser only a superuser ends",
         who.join(", ")
     )))
 }
@@ -108,25 +156,25 @@ async fn alone(
     let own: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
     let started = Instant::now();
     loop {
-        let renaming = client.batch_execute(sql);
-        let mut renaming = std::pin::pin!(renaming);
-        let error = loop {
-            match tokio::time::timeout(Duration::from_millis(100), &mut renaming).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => break error,
-                Err(_elapsed) if force => {
-                    ending
-                        .query(
-                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                              WHERE datname = ANY ($1) AND pid NOT IN (pg_backend_pid(), $2)",
-                            &[&databases, &own],
-                        )
-                        .await?;
+        let mut refused = None;
+        let renamed = {
+            let mut renaming = std::pin::pin!(client.batch_execute(sql));
+            loop {
+                match tokio::time::timeout(Duration::from_millis(100), &mut renaming).await {
+                    Ok(renamed) => break renamed,
+                    // The rename gives up by itself after five seconds: it is awaited, whatever happens here.
+                    Err(_elapsed) if force && refused.is_none() => {
+                        refused = end(&ending, databases, own).await.err();
+                    }
+                    Err(_elapsed) => {}
                 }
-                Err(_elapsed) => {}
             }
         };
+        let Err(error) = renamed else { return Ok(()) };
         let _ = client.batch_execute("ROLLBACK").await;
+        if let Some(refused) = refused {
+            return Err(refused);
+        }
         let in_use = error.code() == Some(&tokio_postgres::error::SqlState::OBJECT_IN_USE);
         if !in_use || (started.elapsed() > PATIENCE) {
             return Err(error.into());
@@ -137,6 +185,25 @@ async fn alone(
             }
         }
     }
+}
+
+/// Ends the sessions, where every one of them can be ended. One that is gone meanwhile is none.
+async fn end(client: &Client, databases: &[&str], but: i32) -> Result<(), BackupError> {
+    let sessions = sessions(client, databases, but).await?;
+    all_endable(&sessions)?;
+    for session in sessions {
+        client
+            .query_one("SELECT pg_terminate_backend($1)", &[&session.pid])
+            .await
+            .map_err(|error| {
+                BackupError::Busy(format!(
+                    "the session of {} could not be ended: {}",
+                    session.who,
+                    BackupError::from(error)
+                ))
+            })?;
+    }
+    Ok(())
 }
 
 async fn current(client: &Client) -> Result<String, BackupError> {

@@ -14,6 +14,20 @@ use tokio::process::{Child, Command};
 
 use super::BackupError;
 
+/// libpq's word for "the authorities that this machine trusts", in place of a file.
+const SYSTEM: &str = "system";
+
+/// OpenSSL's variable for the file that holds them.
+const CERT_FILE: &str = "SSL_CERT_FILE";
+
+/// Where systems have that file: Debian, Alpine; Fedora, RHEL; openSUSE; macOS, FreeBSD.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
 /// How much of what a program complains about is kept.
 const COMPLAINT: usize = 64 * 1024;
 
@@ -126,11 +140,27 @@ impl Tool {
                     command.env(variable, file);
                 }
             }
+            if address.ssl.root_cert.as_deref() == Some(Path::new(SYSTEM)) {
+                self.trust_the_system(&mut command);
+            }
         }
         if let Some(password) = &address.password {
             command.env("PGPASSWORD", password.expose_secret());
         }
         command
+    }
+
+    /// Gives libpq the authorities that pg-connect takes for `system`. The word is known from PostgreSQL 16 on: before, it would be a file's
+    /// name. Where OpenSSL looks depends on who built it, so it is told.
+    fn trust_the_system(&self, command: &mut Command) {
+        let Some(bundle) = system_authorities() else {
+            return;
+        };
+        if self.major >= 16 {
+            command.env(CERT_FILE, &bundle);
+        } else {
+            command.env("PGSSLROOTCERT", &bundle);
+        }
     }
 
     /// Starts it, and listens to its complaints.
@@ -253,6 +283,19 @@ fn candidates(config: &Config, name: &str) -> Vec<(PathBuf, Option<std::ffi::OsS
         .map(|path| (path, None))
         .chain(unpacked)
         .collect()
+}
+
+/// Where the authorities are that this machine trusts, in one file: the one that `SSL_CERT_FILE` names, else that of the usual places which
+/// is there.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SSL_CERT_FILE is OpenSSL's setting, not Plinth's"
+)]
+fn system_authorities() -> Option<PathBuf> {
+    if let Some(file) = std::env::var_os(CERT_FILE).filter(|file| !file.is_empty()) {
+        return Some(file.into());
+    }
+    BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file())
 }
 
 #[expect(

@@ -1,5 +1,6 @@
 //! `plinth-ops backup` and `plinth-ops restore`
 
+use app_config::Config;
 use clap::{Args, Subcommand};
 
 use super::backup_report as report;
@@ -16,6 +17,16 @@ pub struct Place {
     pub at: Option<String>,
     #[command(flatten)]
     pub json: Json,
+}
+
+/// Whom a backup is believed.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Belief {
+    /// Takes a backup by its checksums alone, when there is no encryption key here, or nobody with the key has signed it
+    ///
+    /// Then whoever can write to the place of backups says what is restored, and gives SQL that runs as the owner of the database.
+    #[arg(long)]
+    pub unauthenticated: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,10 +63,14 @@ pub enum Backup {
         place: Place,
     },
     /// Proves a backup: restores it into a database of its own, compares rows, schema and secrets, and drops it again
+    ///
+    /// With --unauthenticated it is compared all the same, and proves nothing of a backup that is not signed with a key from here.
     Drill {
         /// Name of the backup, or latest
         #[arg(default_value = "latest")]
         backup: Which,
+        #[command(flatten)]
+        belief: Belief,
         #[command(flatten)]
         place: Place,
     },
@@ -91,6 +106,11 @@ pub struct Restore {
     /// Drops the database that was replaced; otherwise it stays, under another name
     #[arg(long)]
     pub drop_replaced: bool,
+    /// Takes over a backup of another installation than the configured database has
+    #[arg(long, requires = "into")]
+    pub of_another_installation: bool,
+    #[command(flatten)]
+    pub belief: Belief,
     #[command(flatten)]
     pub place: Place,
 }
@@ -125,14 +145,14 @@ impl Which {
 pub fn run(command: Backup, settings: Vec<String>) -> Result<(), Failure> {
     match command {
         // What only looks at the store needs no database.
-        Backup::List(place) => look(&place, settings, async |store| {
-            report::list(&backup::list(store).await?, &place)
+        Backup::List(place) => look(&place, settings, async |desk| {
+            report::list(&backup::list(&desk.store).await?, &place)
         }),
-        Backup::Show { backup, place } => look(&place, settings, async |store| {
-            let name = backup.name(store).await?;
-            report::show(&backup::find(store, Some(&name)).await?, &place)
+        Backup::Show { backup, place } => look(&place, settings, async |desk| {
+            let name = backup.name(&desk.store).await?;
+            report::show(&backup::find(&desk.store, Some(&name)).await?, &place)
         }),
-        Backup::Create { no_drill, place } => work(&place, settings, true, async |context| {
+        Backup::Create { no_drill, place } => work(&place, None, settings, true, async |context| {
             let name = backup::create(context).await?;
             let drilled = if no_drill {
                 None
@@ -149,23 +169,28 @@ pub fn run(command: Backup, settings: Vec<String>) -> Result<(), Failure> {
                 &place,
             )
         }),
-        Backup::Verify { backup, all, place } => work(&place, settings, false, async |context| {
+        Backup::Verify { backup, all, place } => look(&place, settings, async |desk| {
             let names = if all {
-                let listed = backup::list(&context.store).await?.into_iter();
+                let listed = backup::list(&desk.store).await?.into_iter();
                 listed
                     .filter(|listed| listed.standing != backup::Standing::Unfinished)
                     .map(|listed| listed.backup)
                     .collect()
             } else {
-                vec![backup.name(&context.store).await?]
+                vec![backup.name(&desk.store).await?]
             };
             let mut verified = Vec::new();
-            for name in &names {
-                verified.push(context.stop.or(backup::verify(context, name)).await);
+            for name in names {
+                let read = backup::verify(&desk.store, &desk.progress, &name);
+                verified.push((name.clone(), desk.stop.or(read).await));
             }
             report::verified(verified, &place)
         }),
-        Backup::Drill { backup, place } => work(&place, settings, false, async |context| {
+        Backup::Drill {
+            backup,
+            belief,
+            place,
+        } => work(&place, Some(belief), settings, false, async |context| {
             let name = backup.name(&context.store).await?;
             report::drilled(&backup::drill(context, &name).await?, &place)
         }),
@@ -175,22 +200,25 @@ pub fn run(command: Backup, settings: Vec<String>) -> Result<(), Failure> {
             keep_monthly,
             dry_run,
             place,
-        } => work(&place, settings, false, async |context| {
-            let config = &context.program.config.backup;
+        } => look(&place, settings, async |desk| {
+            let config = &desk.config.backup;
             let policy = Policy {
                 daily: keep_daily.unwrap_or(config.keep_daily),
                 weekly: keep_weekly.unwrap_or(config.keep_weekly),
                 monthly: keep_monthly.unwrap_or(config.keep_monthly),
             };
-            report::pruned(&backup::prune(context, policy, dry_run).await?, dry_run, &place)
+            let ours = backup::configured_installation(&desk.config).await;
+            let pruned = backup::prune(&desk.store, &desk.stop, ours, policy, dry_run).await?;
+            report::pruned(&pruned, dry_run, &place)
         }),
     }
 }
 
 pub fn restore(command: Restore, settings: Vec<String>) -> Result<(), Failure> {
     let place = command.place;
-    work(&place, settings, false, async |context| {
+    work(&place, Some(command.belief), settings, false, async |context| {
         let options = RestoreOptions {
+            of_another_installation: command.of_another_installation,
             backup: command.backup.name(&context.store).await?,
             into: command.into.clone(),
             force: command.force,
@@ -200,40 +228,85 @@ pub fn restore(command: Restore, settings: Vec<String>) -> Result<(), Failure> {
     })
 }
 
-/// For commands that need the store alone.
+/// What a command has that needs the store alone.
+struct Desk {
+    config: Config,
+    store: Store,
+    progress: Progress,
+    stop: Stop,
+}
+
+/// For commands that need the store alone: no database is started or waited for.
 fn look(
     place: &Place,
     settings: Vec<String>,
-    work: impl AsyncFnOnce(&Store) -> Result<(), Failure>,
+    work: impl AsyncFnOnce(&Desk) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let loaded = crate::program::load(settings)?;
-    let store = Store::open(&loaded.config.backup, place.at.as_deref(), false)?;
-    runtime()?.block_on(async {
+    let _log = command_line::start_log(crate::program::NAME, &loaded)?;
+    let store = Store::open(&loaded.config, place.at.as_deref(), false)?;
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
+        let desk = Desk {
+            config: loaded.config,
+            store,
+            progress: Progress::new(),
+            stop: Stop::listen()?,
+        };
+        let ended = async {
+            desk.stop
+                .or(std::future::pending::<Result<(), BackupError>>())
+                .await?;
+            Ok(())
+        };
         tokio::select! {
-            result = work(&store) => result,
-            stopped = async { Stop::listen()?.or(std::future::pending()).await } => Ok(stopped?),
+            result = desk.progress.during(Box::pin(work(&desk))) => result,
+            stopped = ended => stopped,
         }
-    })
+    });
+    // A disk or a mount that does not answer keeps a thread, and would keep the process.
+    runtime.shutdown_background();
+    done
 }
 
-/// For commands that need the database too; they clean up when they are told to stop.
+/// For commands that need the database too; they clean up when they are told to stop. Never the private PostgreSQL: a backup of
+/// that, made because DATABASE_URL was forgotten, would look like one of the installation.
 pub(super) fn work(
     place: &Place,
+    belief: Option<Belief>,
     settings: Vec<String>,
     make: bool,
     work: impl AsyncFnOnce(&Context<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    require_database(&crate::program::load(settings.clone())?.config)?;
     let program = Program::open(settings)?;
-    let store = Store::open(&program.config.backup, place.at.as_deref(), make)?;
+    let store = Store::open(&program.config, place.at.as_deref(), make)?;
     let progress = Progress::new();
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let done = runtime.block_on(async {
         let stop = Stop::listen()?;
         let context = Context {
             program: &program,
             store,
+            unauthenticated: belief.is_some_and(|belief| belief.unauthenticated),
             progress: &progress,
             stop: &stop,
         };
         progress.during(Box::pin(work(&context))).await
-    })
+    });
+    runtime.shutdown_background();
+    done
+}
+
+/// Refuses where no database is configured.
+pub(super) fn require_database(config: &Config) -> Result<(), Failure> {
+    if config.database.address.is_some() {
+        return Ok(());
+    }
+    Err(BackupError::Config(
+        "no database is configured, and backups are not made of, nor restored into, the private PostgreSQL of a working directory: \
+         set DATABASE_URL"
+            .to_owned(),
+    )
+    .into())
 }

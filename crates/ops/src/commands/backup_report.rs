@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::json;
 
 use super::backup::Place;
-use crate::backup::{BackupError, Drilled, Listed, Pruned, Restored, Standing, Verified};
+use crate::backup::{BackupError, Drilled, Listed, Name, Pruned, Restored, Standing, Verified};
 use crate::failure::Failure;
 use crate::output::{self, Cell};
 
@@ -108,43 +108,68 @@ fn proof(drilled: &Drilled) -> String {
         ),
         None => "secrets not tried, because there is no encryption key here".to_owned(),
     };
+    let (said, but) = if drilled.counts {
+        ("proved", "")
+    } else {
+        (
+            "restored",
+            "this is no proof, because nobody can tell here who wrote the backup: ",
+        )
+    };
     format!(
-        "proved the backup {}: {} rows in {} tables restore as they were, and so does the schema; {secrets} ({})\n",
+        "{but}{said} the backup {}: {} rows in {} tables restore as they were{}; {secrets} ({})\n",
         drilled.backup,
         drilled.rows,
         drilled.tables,
+        schema(drilled.schema_not_compared.as_deref()),
         seconds(drilled.duration_ms)
     )
 }
 
-pub fn verified(verified: Vec<Result<Verified, BackupError>>, place: &Place) -> Result<(), Failure> {
-    let (mut good, mut bad) = (Vec::new(), None);
+fn schema(not_compared: Option<&str>) -> String {
+    not_compared.map_or_else(
+        || ", and so does the schema".to_owned(),
+        |why| format!("; the schema's fingerprint was not compared, because {why}"),
+    )
+}
+
+pub fn verified(verified: Vec<(Name, Result<Verified, BackupError>)>, place: &Place) -> Result<(), Failure> {
+    let (mut good, mut problems, mut last) = (Vec::new(), Vec::new(), None);
     let mut text = String::new();
-    for one in verified {
+    for (name, one) in verified {
         match one {
             Ok(one) => {
+                let by = if one.authentic {
+                    ""
+                } else {
+                    "; who made it is not told, because there is no encryption key here"
+                };
                 text.push_str(&format!(
-                    "{} is as it was stored: {}, {}\n",
+                    "{} is as it was stored: {}, {}{by}\n",
                     one.backup,
                     output::count(one.files, "file"),
                     size(one.size_bytes)
                 ));
                 good.push(one);
             }
+            // It is not the backup's fault, and nothing more is read.
+            Err(error @ BackupError::Program(_)) => return Err(error.into()),
             Err(error) => {
+                problems
+                    .push(json!({ "backup": name, "problem": error.to_string(), "code": error.exit_code() }));
                 // All but the last, which is the program's own last word.
-                if let Some(earlier) = bad.replace(error) {
+                if let Some(earlier) = last.replace(error) {
                     text.push_str(&format!("{earlier}\n"));
                 }
             }
         }
     }
     if place.json.json {
-        output::json(&json!({ "verified": good, "problem": bad.as_ref().map(ToString::to_string) }))?;
+        output::json(&json!({ "verified": good, "problems": problems }))?;
     } else {
         output::text(&text)?;
     }
-    bad.map_or(Ok(()), |error| Err(error.into()))
+    last.map_or(Ok(()), |error| Err(error.into()))
 }
 
 pub fn pruned(pruned: &[Pruned], dry_run: bool, place: &Place) -> Result<(), Failure> {
@@ -178,6 +203,14 @@ pub fn restored(restored: &Restored, place: &Place) -> Result<(), Failure> {
         restored.tables,
         seconds(restored.duration_ms)
     );
+    if let Some(why) = restored.schema_not_compared {
+        text.push_str(&format!(
+            "the schema's fingerprint was not compared, because {why}\n"
+        ));
+    }
+    for one in &restored.not_set {
+        text.push_str(&format!("NOT SET, do it by hand: {one}\n"));
+    }
     if let Some(replaced) = &restored.replaced {
         text.push_str(&format!(
             "the database that was there before is now {replaced}: drop it when it is no longer needed\n"

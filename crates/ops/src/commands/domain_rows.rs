@@ -110,7 +110,7 @@ pub fn export(options: &Export, settings: Vec<String>) -> Result<(), Failure> {
         })?;
         return report_exported(&exported, options.place.json);
     };
-    work(&options.place, settings, false, async |context| {
+    work(&options.place, None, settings, false, async |context| {
         let name = backup.name(&context.store).await?;
         let exported = domain::export_from_backup(context, &name, &options.domain, to).await?;
         report_exported(&exported, options.place.json)
@@ -136,7 +136,7 @@ pub fn restore(options: &Restore, settings: Vec<String>) -> Result<(), Failure> 
             put_back(task, &archive).await
         });
     };
-    work(&options.place, settings, false, async |context| {
+    work(&options.place, None, settings, false, async |context| {
         require_set_up(context.program).await?;
         let name = backup.name(&context.store).await?;
         let directory = tempfile::tempdir().map_err(|source| crate::backup::BackupError::Io {
@@ -145,7 +145,13 @@ pub fn restore(options: &Restore, settings: Vec<String>) -> Result<(), Failure> 
         })?;
         let file = directory.path().join("domain.tar");
         domain::export_from_backup(context, &name, &options.archive, Some(&file)).await?;
-        let archive = Archive::open(&file)?;
+        // From here on nobody else finds it, and nothing is left of it, however this ends.
+        let held = std::fs::File::open(&file).and_then(|held| directory.close().map(|()| held));
+        let held = held.map_err(|source| crate::backup::BackupError::Io {
+            doing: "a temporary file".to_owned(),
+            source,
+        })?;
+        let archive = Archive::open(&crate::backup::way_to(&held))?;
         let task = Task {
             program: context.program,
             progress: context.progress,
@@ -201,10 +207,11 @@ pub fn erase(options: &Erase, settings: Vec<String>) -> Result<(), Failure> {
                 confirm(&what, &domain.slug, options.yes)?;
             }
             Erasure::Gone { id, at } => {
-                let when = at.map_or_else(String::new, |at| {
-                    format!(", it was erased at {}", output::time(at))
-                });
-                let what = format!("There is no domain {id}{when}: what may be left of it is erased");
+                let when = at.map_or_else(
+                    || "nothing says that there ever was".to_owned(),
+                    |at| format!("it was erased at {}", output::time(at)),
+                );
+                let what = format!("There is no domain {id}, {when}: what may be left of it is erased");
                 confirm(&what, &options.domain, options.yes)?;
             }
         }
@@ -245,6 +252,9 @@ fn report_restored(restored: &RestoredDomain, Json { json }: Json) -> Result<(),
     if let Some(rows) = restored.replaced_rows {
         text.push_str(&format!("{rows} rows that were there before are gone\n"));
     }
+    if let Some(status) = &restored.kept_status {
+        text.push_str(&format!("its status stays what it was here: {status}\n"));
+    }
     text.push_str("its people have to sign in again; its API keys are those of that time\n");
     if restored.other_installation {
         text.push_str(
@@ -267,10 +277,17 @@ fn report_erased(erased: &Erased, asked: &str, Json { json }: Json) -> Result<()
             erased.rows,
             seconds(erased.duration_ms)
         ),
-        None => format!(
-            "the domain {asked} was erased before; {} rows were left\n",
-            erased.rows
-        ),
+        None => match erased.erased_before {
+            Some(at) => format!(
+                "the domain {asked} was erased before, at {}; {} rows were left\n",
+                output::time(at),
+                erased.rows
+            ),
+            None => format!(
+                "nothing says that there was a domain {asked}; {} rows of it were there, and are gone\n",
+                erased.rows
+            ),
+        },
     };
     for (table, rows) in &erased.tables {
         text.push_str(&format!("  {rows:>10}  {table}\n"));

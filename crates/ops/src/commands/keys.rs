@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Subcommand;
 use db_core::Clock;
 use db_core::secrets::encrypted::ENCRYPTED;
-use db_core::secrets::rotation::{KeyStanding, RotationStep, key_retire, keys_list, keys_rotate};
+use db_core::secrets::keys::{KeyStanding, key_retire, keys_list};
+use db_core::secrets::rotation::{RotationStep, keys_rotate};
 use db_core::setup::KeySource;
 use serde_json::json;
 

@@ -1,11 +1,12 @@
 //! `plinth-ops provision`
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
 use app_config::{DatabaseAddress, Environment};
 use clap::{ArgGroup, Args};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::cli::Json;
 use crate::failure::Failure;
@@ -80,7 +81,31 @@ pub fn run(options: Provision, settings: Vec<String>) -> Result<(), Failure> {
     let mut provisioned = Provisioned::default();
     let applied = block_on(async {
         let dry_run = options.dry_run;
-        provision::apply(&address, &connect, &all, &environment, dry_run, &mut provisioned).await?;
+        let mut tell = |role: &str, password: &SecretString| {
+            let line = format!(
+                "Password of {role}, shown this once: {}\n",
+                password.expose_secret()
+            );
+            // stdout is for one JSON value, which comes at the end; until then there has to be somebody who knows it.
+            if options.json.json {
+                std::io::stderr()
+                    .lock()
+                    .write_all(line.as_bytes())
+                    .map_err(|error| ProvisionError::Invalid(format!("a password cannot be shown: {error}")))
+            } else {
+                Ok(command_line::text(&line)?)
+            }
+        };
+        provision::apply(
+            &address,
+            &connect,
+            &all,
+            &environment,
+            dry_run,
+            &mut tell,
+            &mut provisioned,
+        )
+        .await?;
         Ok::<_, Failure>(())
     });
     let different = count(&provisioned, Outcome::Different);
@@ -145,12 +170,6 @@ fn text(provisioned: &Provisioned, dry_run: bool) -> String {
         ),
         (changed, false) => format!("\n{changed} done, {} kept\n", count(provisioned, Outcome::Kept)),
     });
-    for (role, password) in &provisioned.generated {
-        text.push_str(&format!(
-            "\nPassword of {role}, shown this once: {}\n",
-            password.expose_secret()
-        ));
-    }
     text
 }
 

@@ -161,8 +161,13 @@ fn text(found: &Found, address: &str) -> String {
         Standing::Differs => (
             colour(AnsiColor::Red),
             format!(
-                "all migrations of Kratos {} are applied, and the tables are not what they make: {}",
+                "all migrations of Kratos {} are applied{}, and the tables are not what they make: {}",
                 found.release,
+                if found.unknown.is_empty() {
+                    ""
+                } else {
+                    ", and newer ones"
+                },
                 output::count(found.differences.len(), "difference")
             ),
         ),

@@ -1,6 +1,7 @@
 //! `plinth-ops worker`
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use command_line::ProgramError;
@@ -22,6 +23,14 @@ use crate::{jobs, metrics_server};
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub fn run(options: Worker, settings: Vec<String>) -> Result<(), Failure> {
+    if options.healthcheck {
+        let bind = command_line::load(settings)?.config.jobs.metrics_bind;
+        return metrics_server::ask(bind).map_err(Failure::Unhealthy);
+    }
+    let config = crate::program::load(settings.clone())?.config;
+    if config.backup.url.is_some() {
+        super::backup::require_database(&config)?;
+    }
     let mut program = Program::open_service(settings)?;
     if let Some(concurrency) = options.concurrency {
         program.config_mut().jobs.concurrency = usize::from(concurrency);
@@ -41,6 +50,7 @@ async fn work(program: &Arc<Program>, options: &Worker) -> Result<(), Failure> {
     let terminate = signal(SignalKind::terminate()).map_err(ProgramError::Runtime)?;
     tokio::spawn(stop_on(interrupt, terminate, stop.clone()));
 
+    let ready = Arc::new(AtomicBool::new(false));
     let bind = program.config.jobs.metrics_bind;
     match TcpListener::bind(bind).await {
         Ok(listener) => {
@@ -50,6 +60,7 @@ async fn work(program: &Arc<Program>, options: &Worker) -> Result<(), Failure> {
                 listener,
                 program.metrics(),
                 program.owner.clone(),
+                Arc::clone(&ready),
             ));
         }
         // Two workers on one machine, say: they are there for the jobs.
@@ -67,6 +78,7 @@ async fn work(program: &Arc<Program>, options: &Worker) -> Result<(), Failure> {
         tracing::warn!(%error, "schedules that the settings do not have any more were not dropped");
     }
     let handlers = handlers.only(&options.queue).map_err(Failure::Usage)?;
+    ready.store(true, Ordering::Relaxed);
     handlers.run(WorkerName::of(NAME), stop).await;
     tracing::info!("stopped");
     Ok(())

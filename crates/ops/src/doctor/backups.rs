@@ -1,22 +1,16 @@
-//! Tools for backups, the place of backups, the disks, and how old the last backup and the last proof are.
+//! Tools for backups, the place of backups, and the disks.
 
 use std::path::Path;
 
 use app_config::Config;
-use chrono::{DateTime, Utc};
 use nix::sys::statvfs::statvfs;
 use tokio_postgres::{Client, Error};
 
-use super::catalogue::{
-    BACKUP_LAST, BACKUP_PLACE, BACKUP_PROOF, DISK_BACKUPS, DISK_DATABASE, Kind, TOOL_DUMP, TOOL_RESTORE,
-};
+use super::catalogue::{BACKUP_PLACE, DISK_BACKUPS, DISK_DATABASE, TOOL_DUMP, TOOL_RESTORE};
 use super::check::{Findings, Trouble};
+use super::last_backup::{self as last, Stored};
 use crate::backup::{self, Store, size};
 
-/// A backup each day, and two hours for it to take longer than the day before.
-const DAY: i64 = 26;
-/// Older than this, the last one is none. A proof of a week is in order.
-const WEEK: i64 = 8 * 24;
 /// A server with less free space stops soon.
 const SERVER_ROOM: u64 = 1 << 30;
 
@@ -34,9 +28,11 @@ pub async fn look(findings: &mut Findings, client: Option<&Client>, config: &Con
         tools(findings, config, major).await;
         database_size = u64::try_from(row.get::<_, i64>(1)).ok();
         server_disk(findings, client, database_size.unwrap_or_default()).await?;
-        runs(findings, client).await?;
     }
-    place(findings, config, database_size).await;
+    let stored = place(findings, config, database_size).await;
+    if let Some(client) = client {
+        last::look(findings, client, stored.as_ref()).await?;
+    }
     Ok(())
 }
 
@@ -111,10 +107,11 @@ async fn server_disk(findings: &mut Findings, client: &Client, database: u64) ->
     Ok(())
 }
 
-async fn place(findings: &mut Findings, config: &Config, database: Option<u64>) {
+/// What is in the place, where it can be looked at.
+async fn place(findings: &mut Findings, config: &Config, database: Option<u64>) -> Option<Stored> {
     let Some(url) = &config.backup.url else {
         findings.skipped(DISK_BACKUPS, "no place for backups is configured");
-        return findings.warning(
+        findings.warning(
             BACKUP_PLACE,
             Trouble::new(
                 "PLINTH_BACKUP_URL is not set",
@@ -122,23 +119,36 @@ async fn place(findings: &mut Findings, config: &Config, database: Option<u64>) 
                 "set it to a directory on another disk, or to s3://bucket/prefix, and schedule plinth-ops backup create",
             ),
         );
+        return None;
     };
-    let listed = match Store::open(&config.backup, None, false) {
+    let listed = match Store::open(config, None, false) {
         Ok(store) => backup::list(&store).await.map(|listed| (store, listed)),
         Err(error) => Err(error),
     };
     match listed {
         Ok((store, listed)) => {
-            findings.ok(
-                BACKUP_PLACE,
-                format!(
-                    "{} has {}",
-                    store.location(),
-                    crate::output::count(listed.len(), "backup")
-                ),
+            let found = format!(
+                "{} has {}",
+                store.location(),
+                crate::output::count(listed.len(), "backup")
             );
+            match store.readable_by_others() {
+                Some(mode) => findings.warning(
+                    BACKUP_PLACE,
+                    Trouble::new(
+                        format!("{found}, and its mode is {mode:04o}"),
+                        "other users of the machine can get at the backups, which hold every row",
+                        format!("chmod 700 {}", store.location()),
+                    ),
+                ),
+                None => findings.ok(BACKUP_PLACE, found),
+            }
             let largest = listed.iter().map(|listed| listed.size_bytes).max();
             backup_disk(findings, Path::new(store.location()), url, largest.or(database));
+            Some(Stored {
+                location: store.location().to_owned(),
+                listed,
+            })
         }
         Err(error) => {
             findings.skipped(DISK_BACKUPS, "the place of backups cannot be looked at");
@@ -151,6 +161,7 @@ async fn place(findings: &mut Findings, config: &Config, database: Option<u64>) 
                      (PLINTH_BACKUP_S3_…)",
                 ),
             );
+            None
         }
     }
 }
@@ -179,127 +190,4 @@ fn backup_disk(findings: &mut Findings, directory: &Path, url: &str, wanted: Opt
         );
     }
     findings.ok(DISK_BACKUPS, format!("{} free", size(room)));
-}
-
-/// What `backup_runs` remembers of one kind of run.
-struct Runs {
-    succeeded: Option<DateTime<Utc>>,
-    failed: Option<(DateTime<Utc>, String)>,
-    now: DateTime<Utc>,
-}
-
-async fn runs(findings: &mut Findings, client: &Client) -> Result<(), Error> {
-    let readable: bool = client
-        .query_one(
-            "SELECT to_regclass('public.backup_runs') IS NOT NULL
-                    AND coalesce(pg_has_role(current_user, to_regrole('plinth_system'), 'MEMBER'), false)",
-            &[],
-        )
-        .await?
-        .get(0);
-    if !readable {
-        findings.skip_rest(
-            [BACKUP_LAST, BACKUP_PROOF],
-            "the table backup_runs is not there, or may not be read",
-        );
-        return Ok(());
-    }
-    let backups = read(client, "backup").await?;
-    judge(
-        findings,
-        BACKUP_LAST,
-        &backups,
-        DAY,
-        "what was written since then is lost if the database is lost now",
-        "plinth-ops backup create, and schedule it daily (docs/BACKUPS.md)",
-    );
-    let drills = read(client, "drill").await?;
-    if backups.succeeded.is_none() && drills.succeeded.is_none() {
-        findings.skipped(BACKUP_PROOF, "there is no backup to prove");
-    } else {
-        judge(
-            findings,
-            BACKUP_PROOF,
-            &drills,
-            WEEK,
-            "nobody knows whether the backups can be restored",
-            "plinth-ops backup drill restores the newest one into a scratch database and compares",
-        );
-    }
-    Ok(())
-}
-
-async fn read(client: &Client, kind: &str) -> Result<Runs, Error> {
-    client
-        .batch_execute("BEGIN READ ONLY; SET LOCAL ROLE plinth_system")
-        .await?;
-    let row = client
-        .query_one(
-            "SELECT (SELECT max(finished_at) FROM public.backup_runs WHERE kind = $1 AND state = 'succeeded'),
-                    (SELECT max(finished_at) FROM public.backup_runs WHERE kind = $1 AND state = 'failed'),
-                    (SELECT error FROM public.backup_runs WHERE kind = $1 AND state = 'failed' ORDER BY finished_at DESC LIMIT 1),
-                    clock_timestamp()",
-            &[&kind],
-        )
-        .await?;
-    client.batch_execute("COMMIT").await?;
-    Ok(Runs {
-        succeeded: row.get(0),
-        failed: row
-            .get::<_, Option<DateTime<Utc>>>(1)
-            .zip(row.get::<_, Option<String>>(2)),
-        now: row.get(3),
-    })
-}
-
-fn judge(findings: &mut Findings, kind: Kind, runs: &Runs, hours: i64, cause: &str, cure: &str) {
-    let failure = runs
-        .failed
-        .as_ref()
-        .filter(|(at, _)| runs.succeeded.is_none_or(|succeeded| succeeded < *at));
-    let Some(succeeded) = runs.succeeded else {
-        let trouble = match failure {
-            None => return findings.warning(kind, Trouble::new("there is none yet", cause, cure)),
-            Some((at, error)) => Trouble::new(
-                format!(
-                    "none has succeeded; the last one, {}, failed: {error}",
-                    crate::output::time(*at)
-                ),
-                cause,
-                cure,
-            ),
-        };
-        return findings.failed(kind, trouble);
-    };
-    let age = (runs.now - succeeded).num_hours();
-    let when = format!("{} ago, at {}", words(age), crate::output::time(succeeded));
-    if age >= WEEK.max(hours) {
-        return findings.failed(kind, Trouble::new(when, cause, cure));
-    }
-    if let Some((at, error)) = failure {
-        return findings.warning(
-            kind,
-            Trouble::new(
-                format!(
-                    "{when}; the one after it, {}, failed: {error}",
-                    crate::output::time(*at)
-                ),
-                cause,
-                cure,
-            ),
-        );
-    }
-    if age >= hours {
-        return findings.warning(kind, Trouble::new(when, cause, cure));
-    }
-    findings.ok(kind, when);
-}
-
-fn words(hours: i64) -> String {
-    match hours {
-        0 => "less than an hour".to_owned(),
-        1 => "an hour".to_owned(),
-        2..48 => format!("{hours} hours"),
-        _ => format!("{} days", hours / 24),
-    }
 }

@@ -8,6 +8,7 @@ mod catalogue;
 mod check;
 pub mod display;
 mod key;
+mod last_backup;
 mod logging;
 mod pooler;
 mod reach;

@@ -36,7 +36,7 @@ pub enum Standing {
     Pending,
     /// A newer Kratos has migrated it; what this program knows is there.
     Newer,
-    /// All migrations are applied, and the tables are others.
+    /// All migrations are applied, and the tables are others. With a newer Kratos: one that this program knows is missing, or a column.
     Differs,
 }
 
@@ -103,9 +103,12 @@ impl Release {
             .await?;
         let applied: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         self.versions(&mut found, &applied);
-        self.tables(&mut found, &tables);
+        let missing = self.tables(&mut found, &tables);
         found.standing = if !found.pending.is_empty() {
             Standing::Pending
+        } else if missing {
+            // No version, however new, makes good for it.
+            Standing::Differs
         } else if !found.unknown.is_empty() {
             Standing::Newer
         } else if found.differences.is_empty() {
@@ -139,17 +142,23 @@ impl Release {
         found.unknown = applied.difference(&known).cloned().collect();
     }
 
-    fn tables(&self, found: &mut Found, tables: &BTreeMap<String, BTreeMap<String, String>>) {
+    /// Compares tables and columns; whether any is missing.
+    fn tables(&self, found: &mut Found, tables: &BTreeMap<String, BTreeMap<String, String>>) -> bool {
+        let mut missing = false;
         for (table, wanted) in &self.tables {
             let Some(have) = tables.get(table) else {
                 found.differences.push(format!("the table {table} is missing"));
+                missing = true;
                 continue;
             };
             for (column, kind) in wanted {
                 match have.get(column) {
-                    None => found
-                        .differences
-                        .push(format!("the column {table}.{column} is missing")),
+                    None => {
+                        missing = true;
+                        found
+                            .differences
+                            .push(format!("the column {table}.{column} is missing"));
+                    }
                     Some(other) if other != kind => found.differences.push(format!(
                         "the column {table}.{column} is {other}, and should be {kind}"
                     )),
@@ -162,6 +171,7 @@ impl Release {
                     .push(format!("the column {table}.{column} is none of Kratos'"));
             }
         }
+        missing
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asks what is there, runs what is missing, and says of each whether it did.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use app_config::{DatabaseAddress, Environment};
 use pg_connect::{ConnectOptions, Connector};
@@ -10,6 +11,10 @@ use tokio_postgres::Client;
 
 use super::steps::{self, Expectation, Role, Step, literal, quoted};
 use super::{ProvisionError, Wanted, password};
+
+/// How often the lock is asked for, and how long is waited in between: a minute.
+const TRIES: u32 = 300;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What became of one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,11 +59,12 @@ struct Administrator<'a> {
     options: &'a ConnectOptions,
     client: Client,
     dry_run: bool,
+    tell: &'a mut dyn FnMut(&str, &SecretString) -> Result<(), ProvisionError>,
     result: &'a mut Provisioned,
 }
 
 /// Makes what is missing; `dry_run` only says what is. `address` is an administrator's, of a database that exists. What was done
-/// stands in `result`, also when it fails on the way: a password that was made is nowhere else.
+/// stands in `result`, also when it fails on the way. A password that was made is nowhere else: `tell` has it at once, with its login.
 ///
 /// # Errors
 /// See [`ProvisionError`]. What is different is told in the result, and is no error here.
@@ -68,6 +74,7 @@ pub async fn apply(
     all: &[Wanted],
     environment: &Environment,
     dry_run: bool,
+    tell: &mut dyn FnMut(&str, &SecretString) -> Result<(), ProvisionError>,
     result: &mut Provisioned,
 ) -> Result<(), ProvisionError> {
     let roles = steps::roles(all);
@@ -85,16 +92,10 @@ pub async fn apply(
         options,
         client: open(address, options, &address.database).await?,
         dry_run,
+        tell,
         result,
     };
-    // Two at once take turns.
-    administrator
-        .client
-        .batch_execute("SET lock_timeout = '60s'; SELECT pg_advisory_lock(hashtext('plinth_provision'))")
-        .await
-        .map_err(ProvisionError::statement(
-            "waiting for another plinth-ops provision",
-        ))?;
+    lock(&administrator.client).await?;
     let mut expectations = Vec::new();
     for (role, password) in roles.iter().zip(passwords) {
         administrator.role(role, password).await?;
@@ -109,6 +110,22 @@ pub async fn apply(
         administrator.expect(expectation).await?;
     }
     Ok(())
+}
+
+/// Two at once take turns. Asked again and again: a waiter in `pg_advisory_lock` holds a snapshot that others may have to wait for.
+async fn lock(client: &Client) -> Result<(), ProvisionError> {
+    let waiting = || ProvisionError::statement("waiting for another plinth-ops provision");
+    for _ in 0..TRIES {
+        let row = client
+            .query_one("SELECT pg_try_advisory_lock(hashtext('plinth_provision'))", &[])
+            .await
+            .map_err(waiting())?;
+        if row.get(0) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(ProvisionError::Busy)
 }
 
 async fn open(
@@ -256,6 +273,10 @@ impl Administrator<'_> {
         }
         let generated = given.is_none();
         let password = given.unwrap_or_else(password::generate);
+        if generated {
+            // Before it counts: whenever this is killed, somebody knows it.
+            (self.tell)(&role.name, &password)?;
+        }
         let sql = format!(
             "ALTER ROLE {} PASSWORD {}",
             quoted(&role.name),
@@ -325,12 +346,21 @@ impl Administrator<'_> {
             .map_err(ProvisionError::statement(expectation.subject.clone()))?
             .get(0);
         if let Some(difference) = difference {
-            self.note(
-                &expectation.subject,
-                &difference,
-                Outcome::Different,
-                Some(expectation.cure.clone()),
-            );
+            let login: String = self
+                .client
+                .query_one("SELECT session_user::text", &[])
+                .await
+                .map_err(ProvisionError::statement(expectation.subject.clone()))?
+                .get(0);
+            let cure = if expectation.weakens.as_ref() == Some(&login) {
+                format!(
+                    "it is the login that this runs as, an administrator's: give the database an owner of its own, --database \
+                     NAME=OWNER, and leave {login} its rights"
+                )
+            } else {
+                expectation.cure.clone()
+            };
+            self.note(&expectation.subject, &difference, Outcome::Different, Some(cure));
         }
         Ok(())
     }

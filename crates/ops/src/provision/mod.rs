@@ -31,6 +31,14 @@ pub enum ProvisionError {
         doing: String,
         source: tokio_postgres::Error,
     },
+    /// Another one is at work.
+    #[error(
+        "another plinth-ops provision has been at work on this server for a minute: run this again when it is done"
+    )]
+    Busy,
+    /// A password that was made could not be shown, and was not set.
+    #[error(transparent)]
+    Output(#[from] command_line::ProgramError),
     /// Something is there, and other than wanted.
     #[error("not everything is as wanted: {0} different, and left as it is")]
     Different(String),

@@ -29,6 +29,8 @@ pub struct Expectation {
     pub difference: String,
     /// What to do about it.
     pub cure: String,
+    /// The role that the cure takes rights from. It is no cure for the login at work, which may be the only administrator.
+    pub weakens: Option<String>,
 }
 
 /// What one login needs. Its password is dealt with apart.
@@ -143,6 +145,7 @@ fn role(name: &str, of: &[&Wanted]) -> Role {
             words.join(", ")
         ),
         cure: format!("ALTER ROLE {role} {}", less.join(" ")),
+        weakens: Some(name.to_owned()),
     }];
     Role {
         name: name.to_owned(),
@@ -239,6 +242,7 @@ fn expectations(wanted: &Wanted, subject: &str) -> Vec<Expectation> {
         subject: subject.to_owned(),
         difference: format!("(SELECT {difference} FROM pg_database d WHERE d.datname = {name_literal})"),
         cure,
+        weakens: None,
     };
     let again = format!(
         "dump it, drop it, run this again and restore: a database keeps what it was made with (CREATE DATABASE {name} …)"

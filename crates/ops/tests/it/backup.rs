@@ -54,6 +54,19 @@ impl Place {
         self.store.path().join(backup).join("manifest.json")
     }
 
+    /// Lets the database forget what it made, as one that was restored from an earlier backup has.
+    pub async fn forget(&self) {
+        let client = self.database.superuser().await;
+        client.batch_execute("DELETE FROM backup_runs").await.unwrap();
+    }
+
+    /// What `backup list` says of one.
+    pub fn listed(&self, backup: &str) -> Value {
+        let listed = self.ops.expect(0, &["backup", "list", "--json"]).json();
+        let listed = listed["backups"].as_array().unwrap();
+        listed.iter().find(|one| one["backup"] == backup).unwrap().clone()
+    }
+
     /// A client of another database of the server, as the superuser.
     pub async fn other(&self, database: &str) -> tokio_postgres::Client {
         let address = self.database.address();
@@ -86,19 +99,47 @@ pub async fn cards(world: &World, slug: &str, count: i32) -> Uuid {
     column
 }
 
-/// Seals JSON as a manifest is sealed: the checksum of the text with zeros in the place of the checksum.
+/// Changes a manifest and seals it again, as somebody does who has the key.
 pub fn reseal(path: &Path, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
+    reseal_with(path, Some(test_support::KEY), change);
+}
+
+/// The same without the key, or with another. Written after the document, not with the program's own code: HMAC-SHA-256 over
+/// parts that each have their length before them, and a checksum of the text with zeros in its place.
+pub fn reseal_with(path: &Path, key: Option<&str>, change: impl FnOnce(&mut serde_json::Map<String, Value>)) {
     use sha2::{Digest as _, Sha256};
     let text = std::fs::read_to_string(path).unwrap();
-    let Value::Object(mut manifest) = serde_json::from_str(&text).unwrap() else {
+    let Value::Object(mut sealed) = serde_json::from_str(&text).unwrap() else {
         panic!("no object")
     };
-    manifest.remove("sha256");
-    change(&mut manifest);
-    let body = serde_json::to_string_pretty(&manifest).unwrap();
-    let with = |digest: &str| format!("{},\n  \"sha256\": \"{digest}\"\n}}\n", &body[..body.len() - 2]);
+    for field in ["signed_with", "hmac_sha256", "sha256"] {
+        sealed.remove(field);
+    }
+    change(&mut sealed);
+    let mut body = serde_json::to_string_pretty(&sealed).unwrap();
+    body.truncate(body.len() - 2);
+    if let Some(key) = key {
+        let purpose = format!("backup {}", path.file_name().unwrap().to_str().unwrap());
+        let derived = hmac(key.as_bytes(), &[b"plinth signature", purpose.as_bytes()]);
+        let signature = hex::encode(hmac(&derived, &[body.as_bytes()]));
+        let signed_with = &hex::encode(hmac(key.as_bytes(), &[b"plinth fingerprint"]))[..32];
+        body.push_str(&format!(
+            ",\n  \"signed_with\": \"{signed_with}\",\n  \"hmac_sha256\": \"{signature}\""
+        ));
+    }
+    let with = |digest: &str| format!("{body},\n  \"sha256\": \"{digest}\"\n}}\n");
     let digest = hex::encode(Sha256::digest(with(&"0".repeat(64)).as_bytes()));
     std::fs::write(path, with(&digest)).unwrap();
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    use hmac::{KeyInit as _, Mac as _};
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 /// Count and hash of every table, by a query of the test's own.

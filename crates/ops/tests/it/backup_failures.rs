@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use test_support::{Ran, TestDatabase, World};
+use test_support::{Ran, TestDatabase, World, client_program};
 
 use crate::backup::{Place, cards, reseal};
 use crate::support::Ops;
@@ -24,7 +24,10 @@ fn stand_in(directory: &Path, script: &str) {
     let path = directory.join("pg_dump");
     fs::write(
         &path,
-        format!("#!/bin/bash\nreal=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)/pg_dump\n{script}\n"),
+        format!(
+            "#!/bin/bash\nreal={}\n{script}\n",
+            client_program("pg_dump").display()
+        ),
     )
     .unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -113,7 +116,7 @@ async fn a_pg_dump_that_is_old_missing_or_fails() {
         tools.path(),
         &format!("{version}$real \"$@\" | head -c 30000\nexit 0"),
     );
-    std::os::unix::fs::symlink("/usr/bin/pg_restore", tools.path().join("pg_restore")).unwrap();
+    std::os::unix::fs::symlink(client_program("pg_restore"), tools.path().join("pg_restore")).unwrap();
     let ran = ops.run(&["backup", "create"]);
     assert!(matches!(ran.code, Some(1 | 9)), "{}", ran.stderr);
     assert!(ran.stderr.contains("not proved"), "{}", ran.stderr);
@@ -178,7 +181,7 @@ async fn a_lost_key_is_found_before_and_by_the_drill() {
             "POSTGRES_ENCRYPTION_KEY",
             "another-key-0123456789abcdef0123456789",
         );
-    let ran = other.expect(9, &["backup", "drill"]);
+    let ran = other.expect(1, &["backup", "drill"]);
     assert!(
         ran.stderr.contains("not in POSTGRES_ENCRYPTION_KEY"),
         "{}",
@@ -241,6 +244,7 @@ async fn a_login_that_may_not_make_databases_is_told_what_to_do() {
         .unwrap();
     let ops = Ops::new()
         .with("DATABASE_URL", &place.database.url(&login))
+        .with("POSTGRES_ENCRYPTION_KEY", test_support::KEY)
         .with("PLINTH_BACKUP_URL", place.store.path().to_str().unwrap());
     for arguments in [&["restore", "latest", "--force"][..], &["backup", "drill"]] {
         let ran = ops.expect(1, arguments);

@@ -1,6 +1,6 @@
 //! `kill -9` at random moments: nothing half done is trusted, and the next run succeeds.
 //!
-//! `PLINTH_TEST_KILLS=20` is how often each of them is killed (default 6).
+//! `PLINTH_TEST_KILLS=20` is how often each of them is killed (default 6); `make backup-kills` does so.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub fn moment(whole: Duration) -> Duration {
 }
 
 /// Runs the command once to its end, then again and again to a random moment.
-fn kill(place: &Place, arguments: &[&str], mut after_each: impl FnMut()) {
+async fn kill(place: &Place, arguments: &[&str], mut after_each: impl AsyncFnMut()) {
     let started = std::time::Instant::now();
     place.ops.expect(0, arguments);
     let whole = started.elapsed();
@@ -27,14 +27,14 @@ fn kill(place: &Place, arguments: &[&str], mut after_each: impl FnMut()) {
         let child = place.ops.spawn(arguments);
         std::thread::sleep(moment(whole));
         kill_9(child);
-        after_each();
+        after_each().await;
     }
 }
 
 #[tokio::test]
 async fn of_backups() {
     let place = Place::new().await;
-    kill(&place, &["backup", "create", "--no-drill"], || {
+    kill(&place, &["backup", "create", "--no-drill"], async || {
         // What is listed as complete is.
         let listed = place.ops.expect(0, &["backup", "list", "--json"]).json();
         for one in listed["backups"].as_array().unwrap() {
@@ -49,7 +49,8 @@ async fn of_backups() {
                 other => panic!("{name} is {other}"),
             }
         }
-    });
+    })
+    .await;
     // The locks of the dead are gone, and so is, with the next run, what they left.
     let name = eventually_backs_up(&place);
     place.ops.expect(0, &["backup", "drill", &name]);
@@ -84,7 +85,10 @@ async fn of_drills() {
     let place = Place::new().await;
     place.back_up();
     let before = contents(&place.database.superuser().await).await;
-    kill(&place, &["backup", "drill"], || {});
+    kill(&place, &["backup", "drill"], async || {
+        assert_eq!(contents(&place.database.superuser().await).await, before);
+    })
+    .await;
     for attempt in 0.. {
         let ran = place.ops.run(&["backup", "drill"]);
         if ran.code == Some(0) {
@@ -103,13 +107,24 @@ async fn of_restores() {
     place.back_up();
     let before = contents(&place.database.superuser().await).await;
     let arguments = ["restore", "latest", "--force", "--drop-replaced"];
-    kill(&place, &arguments, || {
-        // The database is there at every moment, whole: the one before or the one after, which have the same rows.
-        let database = place.database.name().to_owned();
-        let ran = place.ops.expect(0, &["migrate", "show"]);
-        assert!(ran.code == Some(0), "{database}");
-    });
-    assert_eq!(contents(&place.database.superuser().await).await, before);
+    // Every row is that of the backup, or every row is that of the database that was there, which is another each time.
+    let (mut round, mut there, mut replaced) = (0, before.clone(), 0);
+    kill(&place, &arguments, async || {
+        place.ops.expect(0, &["migrate", "show"]);
+        let client = place.database.superuser().await;
+        let is = contents(&client).await;
+        assert!(is == there || is == before, "half a database: {is:#?}");
+        replaced += u32::from(is == before);
+        round += 1;
+        client
+            .batch_execute(&format!("UPDATE cards SET title = 'Changed {round}'"))
+            .await
+            .unwrap();
+        there = contents(&client).await;
+        assert_ne!(there, before);
+    })
+    .await;
+    assert!(round == rounds() && replaced <= round);
     place.ops.expect(0, &arguments);
     assert_eq!(contents(&place.database.superuser().await).await, before);
     expect_swept(&place, "plinth_restore_").await;

@@ -146,6 +146,7 @@ async fn a_schema_that_the_backup_has_lost_is_found() {
     crate::backup::reseal(&place.manifest(&name), |manifest| {
         manifest["schema"]["fingerprint"] = "0".repeat(64).into();
     });
+    place.forget().await;
     let ran = place.ops.expect(9, &["backup", "drill", &name]);
     assert!(ran.stderr.contains("schema"), "{}", ran.stderr);
 }

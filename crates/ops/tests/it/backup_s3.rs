@@ -1,43 +1,15 @@
 //! Backups in an S3-compatible store, over HTTP with signatures, also one that goes away half-way.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use test_support::{ACME, TestDatabase, World};
+use test_support::{ACME, S3, TestDatabase, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::backup::{cards, contents};
 use crate::support::Ops;
-
-const ACCESS_KEY: &str = "plinth-tests";
-const SECRET_KEY: &str = "not-for-any-log-or-console";
-
-/// A server; the objects of its bucket `backups` are files of a directory.
-async fn serve(directory: &tempfile::TempDir) -> SocketAddr {
-    std::fs::create_dir(directory.path().join("backups")).unwrap();
-    let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(directory.path()).unwrap());
-    service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-    let service = service.build();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let server = Builder::new(TokioExecutor::new());
-                let _ = server.serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
-    });
-    address
-}
 
 /// Ends TLS before a server, with a certificate for localhost that a CA of the test's own has signed; the CA's, as PEM.
 async fn behind_tls(server: SocketAddr, name: &str) -> (SocketAddr, String) {
@@ -115,26 +87,8 @@ fn ops(database: &TestDatabase, server: SocketAddr) -> Ops {
     Ops::on(database)
         .with("PLINTH_BACKUP_URL", "s3://backups/nightly/plinth")
         .with("PLINTH_BACKUP_S3_ENDPOINT", &format!("http://{server}"))
-        .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-}
-
-/// Every file below the bucket.
-fn objects(directory: &tempfile::TempDir) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut directories = vec![directory.path().join("backups")];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path)
-            } else {
-                found.push(path)
-            }
-        }
-    }
-    found.sort();
-    found
+        .with("AWS_ACCESS_KEY_ID", S3::ACCESS_KEY)
+        .with("AWS_SECRET_ACCESS_KEY", S3::SECRET_KEY)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,39 +97,42 @@ async fn made_proved_damaged_restored_and_pruned() {
     let world = World::new(database.superuser().await);
     cards(&world, ACME, 100).await;
     let before = contents(world.client()).await;
-    let directory = tempfile::tempdir().unwrap();
-    let server = serve(&directory).await;
-    let ops = ops(&database, server);
+    let store = S3::start().await;
+    let ops = ops(&database, store.address);
     let run = |code: i32, arguments: &[&str]| {
         let ran = tokio::task::block_in_place(|| ops.expect(code, arguments));
-        assert!(!ran.stdout.contains(SECRET_KEY) && !ran.stderr.contains(SECRET_KEY));
+        assert!(!ran.stdout.contains(S3::SECRET_KEY) && !ran.stderr.contains(S3::SECRET_KEY));
         ran
     };
     let first = run(0, &["backup", "create", "--json"]).json();
     let first = first["backup"]["backup"].as_str().unwrap().to_owned();
     run(0, &["backup", "verify"]);
-    assert_eq!(objects(&directory).len(), 4, "{:?}", objects(&directory));
+    assert_eq!(store.objects().len(), 6, "{:?}", store.objects());
     world.client().batch_execute("DELETE FROM cards").await.unwrap();
     run(0, &["restore", &first, "--force", "--drop-replaced"]);
     let client = database.superuser().await;
     assert_eq!(contents(&client).await, before);
 
-    // A second one is pruned away by the policy that keeps none but the newest proved and the newest.
-    let second = run(0, &["backup", "create", "--no-drill", "--json"]).json();
-    let second = second["backup"]["backup"].as_str().unwrap().to_owned();
-    for path in objects(&directory)
+    for path in store
+        .objects()
         .into_iter()
-        .filter(|path| path.to_str().unwrap().contains(&second))
+        .filter(|path| path.to_str().unwrap().contains(&first) && !path.ends_with("proof.json"))
     {
         let good = std::fs::read(&path).unwrap();
         let mut bad = good.clone();
         let byte = usize::from(db_core::random_bytes::<1>()[0]) % bad.len();
         bad[byte] ^= 4;
         std::fs::write(&path, bad).unwrap();
-        run(9, &["backup", "verify", &second]);
-        run(9, &["restore", &second, "--force"]);
+        run(9, &["backup", "verify", &first]);
+        run(9, &["restore", &first, "--force"]);
         std::fs::write(&path, good).unwrap();
     }
+    // Who was found damaged counts again when a drill has proved it.
+    run(0, &["backup", "drill", &first]);
+
+    // A second one is pruned away by the policy that keeps none but the newest proved and the newest.
+    let second = run(0, &["backup", "create", "--no-drill", "--json"]).json();
+    let second = second["backup"]["backup"].as_str().unwrap().to_owned();
     run(0, &["backup", "create", "--no-drill"]);
     run(
         0,
@@ -193,7 +150,8 @@ async fn made_proved_damaged_restored_and_pruned() {
     let listed = run(0, &["backup", "list", "--json"]).json();
     assert_eq!(listed["backups"].as_array().unwrap().len(), 2);
     assert!(
-        objects(&directory)
+        store
+            .objects()
             .iter()
             .all(|path| !path.to_str().unwrap().contains(&second))
     );
@@ -203,15 +161,14 @@ async fn made_proved_damaged_restored_and_pruned() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_goes_away_half_way_has_no_backup() {
     let database = TestDatabase::new().await;
-    let directory = tempfile::tempdir().unwrap();
-    let server = serve(&directory).await;
+    let store = S3::start().await;
     for bytes in [2_000, 15_000, 30_000] {
-        let cut = cut_after(server, bytes).await;
+        let cut = cut_after(store.address, bytes).await;
         let ops = ops(&database, cut);
         let ran = tokio::task::block_in_place(|| ops.run(&["backup", "create", "--no-drill"]));
         assert_eq!(ran.code, Some(11), "after {bytes}: {}", ran.stderr);
     }
-    let direct = ops(&database, server);
+    let direct = ops(&database, store.address);
     let listed = tokio::task::block_in_place(|| direct.expect(0, &["backup", "list", "--json"])).json();
     for one in listed["backups"].as_array().unwrap() {
         assert_ne!(one["standing"], "complete", "{listed:#}");
@@ -234,11 +191,10 @@ async fn a_store_that_goes_away_half_way_has_no_backup() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls_the_certificate_has_to_be_believed() {
     let database = TestDatabase::new().await;
-    let directory = tempfile::tempdir().unwrap();
-    let server = serve(&directory).await;
+    let store = S3::start().await;
     let files = tempfile::tempdir().unwrap();
     let with_tls = async |name: &str| {
-        let (address, ca) = behind_tls(server, name).await;
+        let (address, ca) = behind_tls(store.address, name).await;
         let file = files.path().join(format!("{name}.pem"));
         std::fs::write(&file, ca).unwrap();
         let ops = Ops::on(&database)
@@ -247,8 +203,8 @@ async fn over_tls_the_certificate_has_to_be_believed() {
                 "PLINTH_BACKUP_S3_ENDPOINT",
                 &format!("https://localhost:{}", address.port()),
             )
-            .with("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .with("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+            .with("AWS_ACCESS_KEY_ID", S3::ACCESS_KEY)
+            .with("AWS_SECRET_ACCESS_KEY", S3::SECRET_KEY);
         (ops, file)
     };
     let run = |ops: &Ops, code: i32, arguments: &[&str]| {

@@ -143,7 +143,7 @@ async fn rightly_and_wrongly_set() {
         "ok",
         &["pool_mode transaction", "max_prepared_statements 200"],
     );
-    told.expect("server.connections", "ok", &["through a pool of 20"]);
+    told.expect("server.connections", "ok", &["through a pool of 30"]);
 
     // Its console is closed to the login: what it does is seen all the same.
     let closed = PgBouncer::start(&login, &[]).unwrap();

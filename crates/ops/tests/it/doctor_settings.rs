@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use test_support::TestDatabase;
 
 use crate::doctor::{Told, on};
-use crate::support::Ops;
+use crate::support::{Ops, closed_place};
 
 #[tokio::test]
 async fn settings_that_leak() {
@@ -154,7 +154,7 @@ async fn a_database_that_takes_no_writes() {
 async fn backups_that_are_old_failed_or_unproved() {
     let database = TestDatabase::new().await;
     let client = database.superuser().await;
-    let store = tempfile::tempdir().unwrap();
+    let store = closed_place();
     let ops = on(&database);
     let told = Told::by(&ops, &[]);
     told.expect("backup.place", "warning", &["PLINTH_BACKUP_URL"]);

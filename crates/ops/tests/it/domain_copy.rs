@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use test_support::{ACME, GLOBEX};
 use uuid::Uuid;
 
-use crate::domain_rows::Two;
+use crate::domain_fixture::Two;
 use crate::setup::signs_in;
 
 /// Every id that stands anywhere in a domain's rows.

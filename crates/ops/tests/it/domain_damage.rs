@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use test_support::{ACME, GLOBEX};
 
-use crate::domain_rows::Two;
+use crate::domain_fixture::Two;
 
 /// A number below the bound.
 fn below(bound: usize) -> usize {

@@ -2,7 +2,7 @@
 
 use test_support::{ACME, GLOBEX};
 
-use crate::domain_rows::Two;
+use crate::domain_fixture::Two;
 use crate::setup::signs_in;
 
 #[tokio::test]

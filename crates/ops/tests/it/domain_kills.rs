@@ -8,7 +8,7 @@ use test_support::ACME;
 
 use crate::backup::cards;
 use crate::backup_kills::{moment, rounds};
-use crate::domain_rows::Two;
+use crate::domain_fixture::Two;
 use crate::support::{Ran, kill_9};
 
 /// The server notices within half a second that a client is gone; until then its lock stands.

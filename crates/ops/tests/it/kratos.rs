@@ -1,6 +1,5 @@
-//! `plinth-ops verify kratos`, on a database with the versions, tables and columns that are written down of a release.
-//!
-//! That what is written down is what Kratos' migrations make was seen once, when the file was written; no Kratos runs here.
+//! `plinth-ops verify kratos`, on a database with the versions, tables and columns that are written down of a release; and on one
+//! that Kratos itself has migrated, where `PLINTH_TEST_KRATOS` names its program (`oryd/kratos` of docker-compose.yml has it).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -68,6 +67,43 @@ fn verify(database: &TestDatabase, code: i32, arguments: &[&str]) -> serde_json:
     Ops::on(database).expect(code, &arguments).json()
 }
 
+/// One version that nobody knows makes nothing good.
+#[tokio::test]
+async fn what_is_missing_is_missing_with_a_newer_kratos_too() {
+    let database = migrated().await;
+    let client = database.superuser().await;
+    client
+        .batch_execute("INSERT INTO schema_migration (version) VALUES ('20990101000000000000')")
+        .await
+        .unwrap();
+    let found = verify(&database, 0, &[]);
+    assert_eq!(found["standing"], "newer", "{found:#}");
+    // What a newer one adds or changes is its own business.
+    client
+        .batch_execute("ALTER TABLE identities ADD COLUMN newer text")
+        .await
+        .unwrap();
+    verify(&database, 0, &[]);
+    for (break_it, problem) in [
+        (
+            "ALTER TABLE identities RENAME COLUMN traits TO characteristics",
+            "the column identities.traits is missing",
+        ),
+        (
+            "DROP TABLE courier_messages CASCADE",
+            "the table courier_messages is missing",
+        ),
+    ] {
+        client.batch_execute(break_it).await.unwrap();
+        let ran = Ops::on(&database).expect(3, &["verify", "kratos", "--database", database.name()]);
+        assert!(
+            ran.stdout.contains(problem) && ran.stdout.contains("and newer ones"),
+            "{}",
+            ran.stdout
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_migrated_database_with_identities() {
     let database = migrated().await;
@@ -115,6 +151,37 @@ async fn a_migrated_database_with_identities() {
     Ops::new()
         .with("KRATOS_DSN", &dsn)
         .expect(0, &["verify", "kratos"]);
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "how whoever has a Kratos says so")]
+async fn what_kratos_itself_makes_is_as_it_should_be() {
+    let Ok(program) = std::env::var("PLINTH_TEST_KRATOS") else {
+        eprintln!("skipped: PLINTH_TEST_KRATOS does not name Kratos' program");
+        return;
+    };
+    let database = TestDatabase::empty().await;
+    let migrated = std::process::Command::new(program)
+        .args(["migrate", "sql", "up", "--read-from-env", "--yes"])
+        .env(
+            "DSN",
+            database.url("plinth").replacen("postgresql:", "postgres:", 1),
+        )
+        // It tells nobody that it ran.
+        .env("SQA_OPT_OUT", "true")
+        .output()
+        .unwrap();
+    assert!(
+        migrated.status.success(),
+        "{}",
+        String::from_utf8_lossy(&migrated.stderr)
+    );
+    let found = verify(&database, 0, &[]);
+    assert!(
+        found["standing"] == "ok" || found["standing"] == "newer",
+        "{found:#}"
+    );
+    assert_eq!(found["pending"], serde_json::json!([]), "{found:#}");
 }
 
 #[tokio::test]

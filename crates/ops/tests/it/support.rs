@@ -1,6 +1,8 @@
 //! Runs the program; see `test_support::Program`.
 
+use std::fs;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Child;
 use std::time::Duration;
 
@@ -8,8 +10,8 @@ use test_support::{KEY, Program, TestDatabase};
 
 pub use test_support::Ran;
 
-/// The advisory lock of migrations: part of what other programs may rely on, so it is written down here once more.
-pub const MIGRATION_LOCK: i64 = 0x506c_696e_7468_4d69;
+/// The advisory lock of migrations.
+pub use db_migrate::LOCK as MIGRATION_LOCK;
 
 /// The program, in a place of its own.
 pub struct Ops(Program);
@@ -30,6 +32,11 @@ impl Ops {
     pub fn with(self, name: &str, value: &str) -> Self {
         Self(self.0.with(name, value))
     }
+
+    /// With a clock of its own; see `Program::with_clock`.
+    pub fn with_clock(self, offset: &str) -> Option<Self> {
+        self.0.with_clock(offset).map(Self)
+    }
 }
 
 impl Deref for Ops {
@@ -43,6 +50,12 @@ impl Deref for Ops {
 /// `DATABASE_URL` of a test's database, for a login of the test server.
 pub fn url(database: &TestDatabase, user: &str) -> String {
     database.url(user)
+}
+
+/// A place for backups that nobody else can look into.
+pub fn closed_place() -> tempfile::TempDir {
+    let closed = fs::Permissions::from_mode(0o700);
+    tempfile::Builder::new().permissions(closed).tempdir().unwrap()
 }
 
 /// Ends a process the way nobody can prepare for.

@@ -14,14 +14,14 @@ use uuid::Uuid;
 use crate::support::Ops;
 
 /// The program, running, and what it logs.
-struct Worker {
+pub struct Worker {
     child: Child,
     lines: Receiver<String>,
-    log: String,
+    pub log: String,
 }
 
 impl Worker {
-    fn start(ops: &Ops, arguments: &[&str]) -> Self {
+    pub fn start(ops: &Ops, arguments: &[&str]) -> Self {
         let mut all = vec!["worker"];
         all.extend(arguments);
         let mut child = ops
@@ -45,7 +45,7 @@ impl Worker {
     }
 
     /// Waits until it says so. Returns the line.
-    fn says(&mut self, words: &str) -> String {
+    pub fn says(&mut self, words: &str) -> String {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(30) {
             let Ok(line) = self.lines.recv_timeout(Duration::from_millis(100)) else {
@@ -60,13 +60,13 @@ impl Worker {
         panic!("it does not say {words:?}: {}", self.log);
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Waits for its end, for so many seconds at most.
-    fn ends(&mut self, seconds: u64) -> Option<i32> {
+    pub fn ends(&mut self, seconds: u64) -> Option<i32> {
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(seconds) {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -92,7 +92,7 @@ fn ops(database: &TestDatabase) -> Ops {
 }
 
 /// An assignment that has ended, and the job of the core's that takes it away.
-async fn expiry(world: &World) -> (Uuid, Uuid) {
+pub async fn expiry(world: &World) -> (Uuid, Uuid) {
     let email = format!("{}@acme.test", Clock::System.uuid().simple());
     let user = world.user(ACME, &email).await;
     let assignment = world.assign(ACME, user, SystemRole::Viewer, None, None).await;
@@ -105,7 +105,7 @@ async fn expiry(world: &World) -> (Uuid, Uuid) {
     (assignment, job)
 }
 
-async fn until(world: &World, condition: &str) {
+pub async fn until(world: &World, condition: &str) {
     let started = Instant::now();
     while !world
         .client()
@@ -119,7 +119,7 @@ async fn until(world: &World, condition: &str) {
     }
 }
 
-fn gone(assignment: Uuid) -> String {
+pub fn gone(assignment: Uuid) -> String {
     format!("SELECT NOT EXISTS (SELECT FROM user_roles WHERE id = '{assignment}')")
 }
 
@@ -162,6 +162,47 @@ async fn it_runs_jobs_serves_metrics_and_stops_when_told_to() {
         "SELECT NOT EXISTS (SELECT FROM queue_workers WHERE fenced_at IS NULL AND lease_until > now())",
     )
     .await;
+}
+
+/// What a container's health check asks, from before the database is set up until it is gone.
+#[tokio::test]
+async fn its_health_is_asked_for() {
+    let database = TestDatabase::empty().await;
+    let ask = |bind: &str| {
+        ops(&database)
+            .with("PLINTH_JOBS_METRICS_BIND", bind)
+            .run(&["worker", "--healthcheck"])
+    };
+    let mut worker = Worker::start(&ops(&database), &[]);
+    let line = worker.says("metrics on http://");
+    let bind = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    worker.says("waiting: ");
+    let ran = ask(bind);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("set up and migrated"), "{}", ran.stderr);
+
+    ops(&database).expect(0, &["setup"]);
+    worker.says("runs jobs");
+    let ran = ask(bind);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+
+    let elsewhere = TestDatabase::empty().await;
+    let client = elsewhere.superuser().await;
+    let shut = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name());
+    client.batch_execute(&shut).await.unwrap();
+    let ran = ask(bind);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(ran.stderr.contains("does not answer"), "{}", ran.stderr);
+
+    worker.signal("-TERM");
+    worker.ends(20);
+    let ran = ask(bind);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("refused"), "{}", ran.stderr);
+    let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", database.name());
+    client.batch_execute(&open).await.unwrap();
+    let both = ops(&database).run(&["worker", "--healthcheck", "--queue", "default"]);
+    assert_eq!(both.code, Some(64), "{}", both.stderr);
 }
 
 /// While the first one is frozen in the middle of the job, it is killed; the second one takes the job over within two heartbeats.

@@ -134,14 +134,20 @@ fn production_migrates_before_it_serves_and_seeds_once() {
             "{step}"
         );
     }
-    for later in ["seeder", "api"] {
+    for later in ["seeder", "api", "worker"] {
         assert_eq!(
             waits_for(service(later), "migrate"),
             Some(Condition::Completed),
             "{later}"
         );
     }
-    assert_eq!(waits_for(service("api"), "pgbouncer"), Some(Condition::Healthy));
+    for client in ["api", "worker"] {
+        assert_eq!(
+            waits_for(service(client), "pgbouncer"),
+            Some(Condition::Healthy),
+            "{client}"
+        );
+    }
     for client in ["migrate", "pgbouncer"] {
         assert_eq!(
             waits_for(service(client), "postgres"),
@@ -196,12 +202,12 @@ fn production_configuration_is_what_the_server_reads() {
     };
 
     let api = load("api");
-    let pooled = api.database.address.expect("the pooled address");
+    let pooled = api.database.address.clone().expect("the pooled address");
     assert_eq!(
         (pooled.user.as_str(), pooled.host.as_str(), pooled.port),
         ("plinth_api", "/run/pgbouncer", 6432)
     );
-    let direct = api.database.direct.expect("the direct address");
+    let direct = api.database.direct.clone().expect("the direct address");
     assert_eq!(
         (direct.user.as_str(), direct.host.as_str(), direct.port),
         ("plinth", "postgres", 5432)
@@ -222,10 +228,38 @@ fn production_configuration_is_what_the_server_reads() {
         api.server.shutdown_grace.as_secs() < 30,
         "Docker kills before the server has ended"
     );
+    let worker = load("worker");
     assert!(
-        u64::from(api.database.pool_size) <= number("default_pool_size"),
+        u64::from(api.database.pool_size) + u64::from(worker.database.pool_size)
+            <= number("default_pool_size"),
         "requests would queue at the pool"
     );
+    assert!(!api.jobs.worker, "the worker does it");
+    let addresses = |database: &app_config::DatabaseConfig| {
+        let address = database.address.as_ref().expect("the pooled address");
+        let direct = database.direct.as_ref().expect("the direct address");
+        (address.host.clone(), direct.host.clone())
+    };
+    assert_eq!(addresses(&worker.database), addresses(&api.database));
+    assert!(worker.security.encryption_key.is_some() && worker.security.password_pepper.is_some());
+    assert_eq!(worker.jobs.metrics_bind.to_string(), "0.0.0.0:9465");
+    assert_eq!(
+        compose.services["worker"].stop_grace_period.as_deref(),
+        Some("1m")
+    );
+    assert!(
+        worker.jobs.shutdown_grace.as_secs() < 60,
+        "Docker kills before the jobs have ended"
+    );
+    // Where the worker makes backups, the commands by hand find them: below the volume that both mount.
+    for name in ["worker", "ops"] {
+        let url = load(name).backup.url.expect("a place for backups");
+        let mut mounts = compose.services[name].mounts();
+        assert!(
+            mounts.any(|mount| mount == ("backups", url.as_str(), "")),
+            "{name}: {url}"
+        );
+    }
 
     for step in ["migrate", "seeder", "ops"] {
         let database = load(step).database;
@@ -246,7 +280,7 @@ fn number(pool_setting: &str) -> u64 {
 }
 
 #[test]
-fn pool_is_in_transaction_mode_and_only_the_api_reaches_it() {
+fn pool_is_in_transaction_mode_and_only_api_and_worker_reach_it() {
     let pool = settings("deploy/pgbouncer/pool.ini");
     let expected = [
         ("pool_mode", "transaction"),
@@ -303,7 +337,7 @@ fn pool_is_in_transaction_mode_and_only_the_api_reaches_it() {
         })
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(with_socket, ["api", "pgbouncer"]);
+    assert_eq!(with_socket, ["api", "pgbouncer", "worker"]);
     let (api, pgbouncer) = (&compose.services["api"], &compose.services["pgbouncer"]);
     let group = |service: &Service| {
         service
@@ -311,11 +345,13 @@ fn pool_is_in_transaction_mode_and_only_the_api_reaches_it() {
             .as_ref()
             .and_then(|user| user.split(':').nth(1).map(str::to_owned))
     };
-    assert_eq!(
-        group(api),
-        group(pgbouncer),
-        "the api enters the socket's directory through its group"
-    );
+    for client in [api, &compose.services["worker"]] {
+        assert_eq!(
+            group(client),
+            group(pgbouncer),
+            "the socket's directory is entered through its group"
+        );
+    }
     let options = &compose.volumes["pool_socket"]
         .as_ref()
         .expect("options")
@@ -337,7 +373,7 @@ fn data_and_backups_are_apart() {
             .collect()
     };
     assert_eq!(users("postgres_data"), ["postgres"]);
-    assert_eq!(users("backups"), ["ops"]);
+    assert_eq!(users("backups"), ["ops", "worker"]);
     assert_eq!(
         compose.services["postgres"].networks.iter().collect::<Vec<_>>(),
         ["database"]
@@ -377,6 +413,24 @@ fn release_image_has_no_compiler_no_root_and_no_private_postgres() {
     );
     assert!(build.contains("cargo build --release --locked"));
     assert!(release.starts_with("debian:") && release.contains("-slim\n"));
+    // As new as any server that we support, and as the bundled one.
+    let client: u32 = release
+        .split_once("postgresql-client-18")
+        .map(|_| 18)
+        .expect("pg_dump, for backups");
+    let bundled = compose(PRODUCTION).services["postgres"]
+        .image
+        .clone()
+        .expect("an image");
+    let bundled: u32 = bundled
+        .trim_start_matches("postgres:")
+        .parse()
+        .expect("a version");
+    assert!(
+        client >= bundled,
+        "pg_dump {client} cannot dump PostgreSQL {bundled}"
+    );
+    assert!(release.contains("--mode 0700 /data /backups"));
     for instruction in [
         "USER 10001:10001\n",
         "VOLUME /data\n",

@@ -73,6 +73,40 @@ async fn a_made_password_is_said_once() {
     assert!(program.log().contains("keep it safe"), "{}", program.log());
 }
 
+/// What the log says lets somebody in, at the first start and at every later one.
+#[tokio::test]
+async fn the_demo_says_how_to_sign_in() {
+    let (db, directory) = (TestDatabase::empty().await, here());
+    let start = |demo: &str| {
+        Program::new(directory.path())
+            .with("DATABASE_URL", &url(&db, "plinth"))
+            .with("PLINTH_SETUP_DEMO", demo)
+            .serve()
+    };
+    let says = |log: &str| {
+        log.lines()
+            .find(|line| line.contains("accounts"))
+            .map(str::to_owned)
+    };
+    for _ in 0..2 {
+        let mut program = start("true").await;
+        let line = says(&program.log()).unwrap_or_else(|| panic!("{}", program.log()));
+        let (_, password) = line.rsplit_once("password: ").unwrap();
+        for (domain, email) in [
+            ("acme", "admin@localhost"),
+            ("globex", "admin@globex.test"),
+            ("platform", "admin@localhost"),
+        ] {
+            assert!(line.contains(&format!("{domain} as {email}")), "{line}");
+            let body = json!({"domain": domain, "email": email, "password": password});
+            program.actor().post("/api/v1/sessions", &body).await.expect(201);
+        }
+        program.terminate().await;
+    }
+    let program = start("false").await;
+    assert_eq!(says(&program.log()), None);
+}
+
 #[tokio::test]
 async fn what_does_not_fit_refuses_to_start() {
     let directory = here();
@@ -89,11 +123,20 @@ async fn what_does_not_fit_refuses_to_start() {
     let said = program("plinth")
         .with("PLINTH_SETUP_DEMO", "true")
         .with("PLINTH_SERVER_BIND", "0.0.0.0:0")
-        .refuses();
+        .refuses_with(78);
     assert!(
         said.contains("PLINTH_SETUP_DEMO") && said.contains("loopback"),
         "{said}"
     );
+    // Before anything is asked of a database.
+    for (name, value) in [
+        ("PLINTH_SERVER_BIND", "everywhere"),
+        ("PLINTH_LOG", "shout=loudly"),
+        ("DATABASE_POOL_SIZE", "none"),
+    ] {
+        let said = program("plinth").with(name, value).refuses_with(78);
+        assert!(said.contains(value), "{name}: {said}");
+    }
     assert_eq!(files(directory.path()), Vec::<String>::new());
 }
 

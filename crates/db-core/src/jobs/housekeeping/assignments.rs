@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{EXPIRE_ASSIGNMENTS, PORTION, go_on};
 use crate::clock::Clock;
+use crate::ids::DomainId;
 use crate::jobs::{JobContext, queue};
+use crate::models::activity::{Activity, note};
 use crate::owner::{SystemError, SystemTx};
 
 /// Deletes assignments whose time is up. They have given nothing since: `enter()` looks at the clock.
@@ -22,7 +24,9 @@ impl Job for ExpireAssignments {
 
 pub(super) async fn run(context: &JobContext) -> Result<(), Failure> {
     loop {
-        let ended = context.system(expire).await?;
+        let ended = context
+            .system(async |tx| expire(tx, context.clock()).await)
+            .await?;
         if i64::try_from(ended).is_ok_and(|ended| ended < PORTION) {
             return Ok(());
         }
@@ -31,7 +35,7 @@ pub(super) async fn run(context: &JobContext) -> Result<(), Failure> {
 }
 
 /// A portion of them, each with its row in the activity stream of its domain. Returns how many.
-async fn expire(tx: &SystemTx<'_>) -> Result<usize, SystemError> {
+async fn expire(tx: &SystemTx<'_>, clock: &Clock) -> Result<usize, SystemError> {
     let rows = tx
         .client()
         .query(
@@ -45,17 +49,11 @@ async fn expire(tx: &SystemTx<'_>) -> Result<usize, SystemError> {
             &[&PORTION],
         )
         .await?;
-    let ids: Vec<Uuid> = rows.iter().map(|_| Clock::System.uuid()).collect();
-    let domains: Vec<Uuid> = rows.iter().map(|row| row.get(0)).collect();
-    let users: Vec<Uuid> = rows.iter().map(|row| row.get(1)).collect();
-    let before: Vec<Value> = rows.iter().map(|row| row.get(2)).collect();
-    tx.client()
-        .execute(
-            "INSERT INTO activity_stream (domain_id, id, action, target_type, target_id, before)
-             SELECT domain_id, id, 'role.expire', 'user', user_id, before
-               FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::jsonb[]) AS ended (domain_id, id, user_id, before)",
-            &[&domains, &ids, &users, &before],
-        )
-        .await?;
+    let noted = rows.iter().map(|row| {
+        let (domain, user, before): (Uuid, Uuid, Value) = (row.get(0), row.get(1), row.get(2));
+        let ended = Activity::new("role.expire", "user", user).before(&before);
+        (DomainId::new(domain), ended)
+    });
+    note(tx.client(), clock, noted).await?;
     Ok(rows.len())
 }

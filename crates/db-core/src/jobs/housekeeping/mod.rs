@@ -2,6 +2,7 @@
 
 mod activity;
 mod assignments;
+mod partitions;
 mod sessions;
 
 use app_config::JobsConfig;
@@ -12,6 +13,7 @@ use crate::ids::PLATFORM_DOMAIN;
 
 pub use activity::DeleteActivity;
 pub use assignments::ExpireAssignments;
+pub use partitions::MakeActivityPartitions;
 pub use sessions::DeleteSessions;
 
 /// Kind of [`ExpireAssignments`].
@@ -21,6 +23,9 @@ pub const DELETE_SESSIONS: &str = "delete_sessions";
 /// Kind of [`DeleteActivity`].
 pub const DELETE_ACTIVITY: &str = "delete_activity";
 
+/// Kind of [`MakeActivityPartitions`].
+pub const MAKE_ACTIVITY_PARTITIONS: &str = "make_activity_partitions";
+
 /// Rows of one transaction.
 const PORTION: i64 = 1000;
 
@@ -29,11 +34,26 @@ pub(super) fn register(handlers: Handlers, config: &JobsConfig) -> Result<Handle
     let platform = PLATFORM_DOMAIN.uuid();
     let keep_days = config.keep_activity_days;
     Ok(handlers
-        .handle(|context: JobContext, _: ExpireAssignments| async move { assignments::run(&context).await })
-        .handle(|context: JobContext, _: DeleteSessions| async move { sessions::run(&context).await })
-        .handle(move |context: JobContext, _: DeleteActivity| async move {
+        .handle_platform(|context: JobContext, _: ExpireAssignments| async move {
+            assignments::run(&context).await
+        })
+        .handle_platform(
+            |context: JobContext, _: DeleteSessions| async move { sessions::run(&context).await },
+        )
+        .handle_platform(move |context: JobContext, _: DeleteActivity| async move {
             activity::run(&context, keep_days).await
         })
+        .handle_platform(|context: JobContext, _: MakeActivityPartitions| async move {
+            partitions::make(&context).await
+        })
+        // Best while the default partition is empty: from the first start on.
+        .at_start(&MakeActivityPartitions {})?
+        .schedule(once(NewSchedule::new(
+            MAKE_ACTIVITY_PARTITIONS,
+            platform,
+            "13 3 * * *",
+            &MakeActivityPartitions {},
+        )?))
         .schedule(once(NewSchedule::new(
             EXPIRE_ASSIGNMENTS,
             platform,

@@ -40,6 +40,12 @@ impl Scene {
         id.uuid()
     }
 
+    /// How its attempts ended.
+    async fn errors(&self, job: Uuid) -> String {
+        let sql = "SELECT errors::text FROM queue_jobs WHERE id = $1";
+        self.world.client().query_one(sql, &[&job]).await.unwrap().get(0)
+    }
+
     async fn organization(&self, slug: &str) -> OrganizationId {
         let (id, domain) = (Clock::System.uuid(), self.world.domain(slug).await);
         let sql = "INSERT INTO organizations (domain_id, id, slug, name) VALUES ($1, $2, 'theirs', 'Theirs')";
@@ -216,6 +222,124 @@ async fn only_the_installation_s_jobs_act_for_all_domains() {
     scene.until(of_platform, "completed").await;
     scene.until(of_domain, "dead").await;
     assert_eq!(scene.domain("platform").await, PLATFORM_DOMAIN);
+    worker.stop().await;
+}
+
+/// Whoever gets a job of that kind into another domain's line, by mistake or by malice, has nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_domain_cannot_have_the_installation_s_own_jobs_run() {
+    let scene = Scene::new().await;
+    let worker =
+        start(
+            scene.handlers().handle_platform({
+                |context: JobContext, _: Reach| async move {
+                    context.system(async |_| Ok::<_, SystemError>(())).await
+                }
+            }),
+        );
+    let theirs = scene.add(ACME, &Reach {}).await;
+    let own = scene.add("platform", &Reach {}).await;
+    scene.until(own, "completed").await;
+    scene.until(theirs, "dead").await;
+    assert!(scene.errors(theirs).await.contains("the installation's"));
+    let core = scene
+        .add(ACME, &db_core::jobs::housekeeping::DeleteSessions {})
+        .await;
+    scene.until(core, "dead").await;
+    assert!(scene.errors(core).await.contains("the installation's"));
+    worker.stop().await;
+}
+
+#[derive(Serialize, Deserialize)]
+struct Numbered {
+    number: u32,
+}
+
+impl Job for Numbered {
+    const NAME: &'static str = "numbered";
+    const MAX_ATTEMPTS: u32 = 1;
+}
+
+/// As an older version had it.
+#[derive(Serialize, Deserialize)]
+struct NumberedOnce {
+    number: String,
+}
+
+impl Job for NumberedOnce {
+    const NAME: &'static str = "numbered";
+    const MAX_ATTEMPTS: u32 = 1;
+}
+
+/// Operators see errors of domains' jobs, and not their payloads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payload_that_cannot_be_read_does_not_get_into_the_errors() {
+    let scene = Scene::new().await;
+    let worker = start(
+        scene
+            .handlers()
+            .handle(|_: JobContext, _: Numbered| async { Ok(()) }),
+    );
+    let secret = NumberedOnce {
+        number: "hunter2".to_owned(),
+    };
+    let job = scene.add(ACME, &secret).await;
+    scene.until(job, "dead").await;
+    let errors = scene.errors(job).await;
+    assert!(
+        errors.contains("cannot be read as numbered") && errors.contains("column"),
+        "{errors}"
+    );
+    assert!(!errors.contains("hunter2"), "{errors}");
+    worker.stop().await;
+}
+
+/// What a job wrote into a domain that is being erased would come after the erasing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_job_comes_into_a_domain_that_is_being_erased() {
+    let scene = Scene::new().await;
+    let (sender, mut seen) = mpsc::unbounded_channel();
+    let worker = start(scene.handlers().handle(move |context: JobContext, job: Found| {
+        let sender = sender.clone();
+        async move {
+            sender.send(insert(&context, &job.slug).await).unwrap();
+            Err(Failure::fatal("enough"))
+        }
+    }));
+    let set = async |status: &str| {
+        let sql = "UPDATE domains SET status = $1 WHERE slug = $2";
+        scene
+            .world
+            .client()
+            .execute(sql, &[&status, &ACME])
+            .await
+            .unwrap();
+    };
+    set("suspended").await;
+    scene.add(ACME, &found("suspended")).await;
+    assert!(
+        seen.recv().await.unwrap().is_ok(),
+        "suspending keeps people out, not jobs"
+    );
+    set("erasing").await;
+    scene.add(ACME, &found("erasing")).await;
+    let refused = seen.recv().await.unwrap();
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Conflict {
+                code: "lease_lost",
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+    scene.add(GLOBEX, &found("elsewhere")).await;
+    assert!(seen.recv().await.unwrap().is_ok());
+    let rows = scene
+        .number("SELECT count(*) FROM organizations WHERE slug = 'erasing'")
+        .await;
+    assert_eq!(rows, 0);
     worker.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use db_core::jobs::housekeeping::{
     DELETE_ACTIVITY, DELETE_SESSIONS, DeleteActivity, DeleteSessions, EXPIRE_ASSIGNMENTS, ExpireAssignments,
+    MAKE_ACTIVITY_PARTITIONS,
 };
 use db_core::jobs::{Handlers, Job};
 use db_core::rbac::SystemRole;
@@ -13,7 +14,7 @@ use super::{Scene, config, start};
 
 impl Scene {
     /// Runs a job of the installation to its end.
-    async fn run<J: Job>(&self, handlers: Handlers, job: &J) {
+    pub(super) async fn run<J: Job>(&self, handlers: Handlers, job: &J) {
         let id: JobId = Clock::System.id();
         let worker = start(handlers);
         self.owner
@@ -244,5 +245,13 @@ async fn the_schedules_are_in_the_database_however_many_workers_start() {
         .await
         .unwrap()
         .get(0);
-    assert_eq!(names, [DELETE_ACTIVITY, DELETE_SESSIONS, EXPIRE_ASSIGNMENTS]);
+    assert_eq!(
+        names,
+        [
+            DELETE_ACTIVITY,
+            DELETE_SESSIONS,
+            EXPIRE_ASSIGNMENTS,
+            MAKE_ACTIVITY_PARTITIONS
+        ]
+    );
 }

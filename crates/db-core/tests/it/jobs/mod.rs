@@ -3,6 +3,7 @@
 mod context;
 mod enqueue;
 mod housekeeping;
+mod partitions;
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,10 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::DomainError;
-use crate::backup::census::EXACT;
+
+/// Types of which equal values are the same bytes. `text` only under a deterministic collation.
+const EXACT: &str = "'bool', 'int2', 'int4', 'int8', 'uuid', 'timestamptz', 'timestamp', 'date', 'time', 'bytea', 'inet', 'cidr', 'oid', \
+                     'char', 'name', 'text', 'varchar'";
 
 /// What may stand in a column, as far as ids are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -139,7 +139,8 @@ async fn attempt_copy(
     session::note_in(client, to.id, "domain.copy", to.id, &note).await?;
     session::note(client, "domain.copy", to.id, note).await?;
     client.batch_execute("RESET ROLE").await?;
-    stage::advance_sequences(client, &tables).await?;
+    let numbered = staged.iter().map(|(index, table)| (*index, table));
+    stage::advance_sequences(client, numbered).await?;
     client.batch_execute("COMMIT").await?;
     Ok(Copied {
         original: from,
@@ -171,7 +172,7 @@ async fn staged(
             remap::make(client).await?;
             stage::make(client, &tables).await?;
             stage::fill(task, client, &tables, archive).await?;
-            client.batch_execute(session::AS_SYSTEM).await?;
+            session::act_as_system(client, &tables).await?;
             let left_out = archive.manifest.left_out.iter().cloned().collect();
             Ok((from, tables, left_out))
         }
@@ -180,7 +181,7 @@ async fn staged(
             let left_out = tables.leave_out(stays);
             remap::make(client).await?;
             stage::make(client, &tables).await?;
-            client.batch_execute(session::AS_SYSTEM).await?;
+            session::act_as_system(client, &tables).await?;
             let (from, _) = manifest::find(client, slug_or_id)
                 .await?
                 .filter(|(_, status)| status != "erasing")

@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum Erasure {
     /// A domain that is there, perhaps half erased already.
     There { domain: DomainName, begun: bool },
-    /// One that was erased before: what is left of it, if anything, is to go, and it is proved once more.
+    /// One that was erased before: what is left of it, if anything, is to go, and it is proved once more. `None` where nothing says
+    /// that it was ever there.
     Gone { id: Uuid, at: Option<DateTime<Utc>> },
 }
 
@@ -45,6 +46,8 @@ impl Erasure {
 pub struct Erased {
     /// `None` when it was not there any more.
     pub domain: Option<DomainName>,
+    /// When it was erased before; `None` when it was there, or when nothing says so.
+    pub erased_before: Option<DateTime<Utc>>,
     /// Rows that this run deleted, by table.
     pub tables: Vec<(String, u64)>,
     pub rows: u64,
@@ -101,6 +104,10 @@ async fn run(task: Task<'_>, erasure: &Erasure) -> Result<Erased, DomainError> {
     let client = session::writing(task).await?;
     let id = erasure.id();
     let tables = Tables::read(&client).await?;
+    // Before anything is shut.
+    client.batch_execute("BEGIN READ ONLY").await?;
+    session::act_as_system(&client, &tables).await?;
+    client.batch_execute("COMMIT").await?;
     let mut deleted: Vec<(String, u64)> = Vec::new();
     let mut named = None;
     if let Erasure::There { domain, .. } = erasure {
@@ -132,8 +139,19 @@ async fn run(task: Task<'_>, erasure: &Erasure) -> Result<Erased, DomainError> {
             left: proof.left.iter().map(ToString::to_string).collect(),
         });
     }
+    let erased_before = match erasure {
+        Erasure::Gone { at, .. } => *at,
+        Erasure::There { .. } => None,
+    };
+    if named.is_none() && erased_before.is_none() && deleted.is_empty() {
+        return Err(DomainError::NoDomain(format!(
+            "there is no domain {id}, and nothing says that there ever was: in {} tables no row is of it",
+            proof.tables
+        )));
+    }
     Ok(Erased {
         domain: named,
+        erased_before,
         rows: deleted.iter().map(|(_, rows)| rows).sum(),
         tables: deleted,
         proof,

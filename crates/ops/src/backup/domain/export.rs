@@ -36,6 +36,8 @@ pub struct Exported {
     /// Of everything but the archive's last line, which holds it.
     pub sha256: String,
     pub duration_ms: u64,
+    /// Bytes of the backup that were read for it, out of how many.
+    pub read: Option<(u64, u64)>,
 }
 
 /// Writes a domain of the configured database into an archive; `to` is a file that is not there yet, by default one in the
@@ -67,7 +69,7 @@ pub(super) async fn export_from(
     let server = Server::of(&client).await?;
     let mut tables = Tables::read(&client).await?;
     let left_out = tables.leave_out(is_left_out);
-    client.batch_execute(session::AS_SYSTEM).await?;
+    session::act_as_system(&client, &tables).await?;
     let (domain, status) = manifest::find(&client, domain)
         .await?
         .ok_or_else(|| DomainError::NoDomain(format!("there is no domain {domain:?}")))?;
@@ -124,6 +126,7 @@ pub(super) async fn export_from(
         size_bytes,
         sha256,
         duration_ms: milliseconds(started),
+        read: None,
     })
 }
 

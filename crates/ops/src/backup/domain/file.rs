@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
 
 use super::DomainError;
 use super::manifest::{self, Manifest};
 use crate::backup::BackupError;
 use crate::backup::archive::{Identities, Recipients, pack, unpack};
 use crate::backup::progress::Counter;
+use crate::backup::unlinked::Nameless;
 
 /// In front of the checksum's 64 digits, and behind them.
 const SEAL: &[u8] = b"sha256 ";
@@ -29,7 +29,8 @@ const CHUNK: usize = 256 * 1024;
 
 /// An archive that is being written. It has its name only when it is whole.
 pub(super) struct Writer {
-    tar: tar::Builder<NamedTempFile>,
+    tar: tar::Builder<File>,
+    unnamed: Nameless,
     path: PathBuf,
 }
 
@@ -44,12 +45,11 @@ impl Writer {
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         // Only its owner can read it.
-        let file = tempfile::Builder::new()
-            .prefix(".plinth-domain-")
-            .tempfile_in(directory)
-            .map_err(|source| cannot_write(path, source))?;
+        let failed = |source| cannot_write(path, source);
+        let unnamed = Nameless::new(directory, ".plinth-domain-").map_err(failed)?;
         Ok(Self {
-            tar: tar::Builder::new(file),
+            tar: tar::Builder::new(unnamed.file.try_clone().map_err(failed)?),
+            unnamed,
             path: path.to_owned(),
         })
     }
@@ -76,18 +76,17 @@ impl Writer {
         let mut file = self.tar.into_inner().map_err(failed)?;
         file.flush().map_err(failed)?;
         // Sizes are known, and written into the headers, only behind the rows: so it is read once more.
-        let digest = digest(file.as_file_mut(), u64::MAX, &Counter::default()).map_err(failed)?;
+        let digest = digest(&mut file, u64::MAX, &Counter::default()).map_err(failed)?;
         file.seek(SeekFrom::End(0)).map_err(failed)?;
         for part in [SEAL, digest.as_bytes(), SEAL_END] {
             file.write_all(part).map_err(failed)?;
         }
-        file.as_file().sync_all().map_err(failed)?;
-        let size = file.as_file().metadata().map_err(failed)?.len();
-        file.persist_noclobber(&path)
-            .map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => there(&path),
-                _ => cannot_write(&path, error.error),
-            })?;
+        file.sync_all().map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        self.unnamed.persist(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => there(&path),
+            _ => cannot_write(&path, error),
+        })?;
         Ok((digest, size))
     }
 }

@@ -22,6 +22,8 @@ pub struct RestoredDomain {
     pub snapshot_at: chrono::DateTime<chrono::Utc>,
     /// How many rows the domain had before; `None` when it was not there.
     pub replaced_rows: Option<u64>,
+    /// Status that it had before, and has again, where the archive's is another; `None` where it has the archive's.
+    pub kept_status: Option<String>,
     /// Tables with rows.
     pub tables: usize,
     pub rows: u64,
@@ -76,19 +78,19 @@ async fn attempt_restore(
     let installation = Installation::read(client).await?;
     let tables = fitting_tables(client, archive, &installation).await?;
     require_keys(task, archive)?;
+    let all = Tables::read(client).await?;
     // What is there is asked for twice: before all the reading, and again when nobody else can change it.
     let there = existing(client, domain, replace).await?;
     stage::make(client, &tables).await?;
     stage::fill(task, client, &tables, archive).await?;
-    client.batch_execute(session::AS_SYSTEM).await?;
+    session::act_as_system(client, &all).await?;
     task.progress.step(format!("{}: restoring", domain.slug), 0);
-    let all = Tables::read(client).await?;
-    if there {
+    if there.is_some() {
         lock(client, &all, domain.id).await?;
     }
     let there = existing(client, domain, replace).await?;
     let mut replaced_rows = None;
-    if there {
+    if there.is_some() {
         replaced_rows = Some(delete(client, &all, domain.id).await?);
     }
     let mut differences = Vec::new();
@@ -108,18 +110,20 @@ async fn attempt_restore(
             differences,
         });
     }
+    let kept_status = keep_status(client, domain, there).await?;
     let note = serde_json::json!({
-        "slug": domain.slug, "archive_sha256": archive.sha256, "snapshot_at": manifest.snapshot_at, "backup": manifest.backup,
+        "slug": domain.slug, "kept_status": kept_status, "archive_sha256": archive.sha256, "snapshot_at": manifest.snapshot_at, "backup": manifest.backup,
         "rows": manifest.rows, "replaced_rows": replaced_rows,
     });
     session::note(client, "domain.restore", domain.id, note).await?;
     client.batch_execute("RESET ROLE").await?;
-    stage::advance_sequences(client, &tables).await?;
+    stage::advance_sequences(client, tables.tables.iter().enumerate()).await?;
     client.batch_execute("COMMIT").await?;
     Ok(RestoredDomain {
         domain: domain.clone(),
         snapshot_at: manifest.snapshot_at,
         replaced_rows,
+        kept_status,
         tables: manifest
             .tables
             .iter()
@@ -215,8 +219,12 @@ pub(super) fn require_keys(task: Task<'_>, archive: &Archive) -> Result<(), Doma
     }
 }
 
-/// Whether the domain is there, and may be replaced.
-async fn existing(client: &Client, domain: &DomainName, replace: bool) -> Result<bool, DomainError> {
+/// Status of the domain, if it is there; it may be replaced then.
+async fn existing(
+    client: &Client,
+    domain: &DomainName,
+    replace: bool,
+) -> Result<Option<String>, DomainError> {
     let others = client
         .query_opt(
             "SELECT id FROM public.domains WHERE slug = $1 AND id <> $2",
@@ -234,13 +242,32 @@ async fn existing(client: &Client, domain: &DomainName, replace: bool) -> Result
     }
     let there = manifest::find(client, &domain.id.to_string()).await?;
     match there {
-        None => Ok(false),
-        Some(_) if replace => Ok(true),
+        None => Ok(None),
+        Some((_, status)) if replace => Ok(Some(status)),
         Some((there, _)) => Err(DomainError::There(format!(
             "the domain {} is there: --replace puts the archive in its place",
             there.slug
         ))),
     }
+}
+
+/// Whether a domain is suspended was decided by somebody here, after the moment of the archive: it stays as it is. What was half erased
+/// is as the archive has it.
+async fn keep_status(
+    client: &Client,
+    domain: &DomainName,
+    was: Option<String>,
+) -> Result<Option<String>, DomainError> {
+    let Some(status) = was.filter(|status| status != "erasing") else {
+        return Ok(None);
+    };
+    let changed = client
+        .execute(
+            "UPDATE public.domains SET status = $2, version = version + 1, updated_at = now() WHERE id = $1 AND status <> $2",
+            &[&domain.id, &status],
+        )
+        .await?;
+    Ok((changed > 0).then_some(status))
 }
 
 /// Lets nobody add rows that refer to the domain, or to what it has, until the transaction ends. From above to below: what was

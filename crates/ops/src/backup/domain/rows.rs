@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::DomainError;
 use super::catalogue::Table;
+use crate::backup::channel::Received;
 use crate::backup::progress::Counter;
-use crate::backup::rooted::Chunks;
 
 /// Chunks that wait.
 const AHEAD: usize = 8;
@@ -63,7 +63,7 @@ pub(super) async fn read<T: Send + 'static>(
         ))
         .await?;
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let taking = tokio::task::spawn_blocking(move || take(&mut Chunks::new(receiver)));
+    let taking = tokio::task::spawn_blocking(move || take(&mut Received::new(receiver)));
     let copying = async move {
         let mut rows = pin!(rows);
         while let Some(chunk) = rows.next().await {

@@ -6,17 +6,48 @@ use serde_json::Value;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
+use super::catalogue::Tables;
 use super::{DomainError, Task};
-use crate::backup::{BackupError, create, server};
-
-/// Advisory lock of restores, copies and erasures.
-const LOCK: i64 = 0x506c_696e_7468_446d; // "PlinthDm"
+use crate::backup::{BackupError, create, locks, server};
 
 /// How often a transaction is tried that others were in the way of.
 pub(super) const ATTEMPTS: usize = 5;
 
 /// Everything from here on is done as the role whose policies show every domain.
 pub(super) const AS_SYSTEM: &str = "SET LOCAL ROLE plinth_system";
+
+/// Takes on that role until the transaction ends, and asks whether it sees every row of these tables.
+///
+/// # Errors
+/// Rows of a table would be hidden: it is named.
+pub(super) async fn act_as_system(client: &Client, tables: &Tables) -> Result<(), DomainError> {
+    client.batch_execute(AS_SYSTEM).await?;
+    require_sight(client, |name| {
+        tables.tables.iter().any(|table| table.name == name)
+    })
+    .await
+}
+
+/// Whether the role in use sees every row of those tables that matter, which are given by name.
+///
+/// # Errors
+/// As [`act_as_system`].
+pub(super) async fn require_sight(
+    client: &Client,
+    matters: impl Fn(&str) -> bool,
+) -> Result<(), DomainError> {
+    let hidden = server::hidden(client).await?;
+    let hidden: Vec<String> = hidden.into_iter().filter(|name| matters(name)).collect();
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    Err(DomainError::failed(format!(
+        "row level security hides rows from plinth_system, as which all work on domains is done, in {}: nothing was done, because \
+         they would be missing, or left; each of them needs what the others have: CREATE POLICY system ON … TO plinth_system \
+         USING (true) WITH CHECK (true), and no restrictive policy beside it",
+        hidden.join(", ")
+    )))
+}
 
 /// Connects, for reading: migrations wait.
 pub(super) async fn reading(task: Task<'_>, address: &DatabaseAddress) -> Result<Client, DomainError> {
@@ -29,7 +60,7 @@ pub(super) async fn reading(task: Task<'_>, address: &DatabaseAddress) -> Result
 pub(super) async fn writing(task: Task<'_>) -> Result<Client, DomainError> {
     let client = reading(task, task.program.owner.address()).await?;
     let got: bool = client
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])
+        .query_one("SELECT pg_try_advisory_lock($1)", &[&locks::DOMAIN])
         .await?
         .get(0);
     if got {
@@ -37,7 +68,7 @@ pub(super) async fn writing(task: Task<'_>) -> Result<Client, DomainError> {
     }
     Err(BackupError::Busy(format!(
         "a domain is being restored, copied or erased, by {}",
-        create::holder(&client, LOCK).await?
+        create::holder(&client, locks::DOMAIN).await?
     ))
     .into())
 }

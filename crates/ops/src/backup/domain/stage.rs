@@ -1,14 +1,15 @@
 //! Rows that wait, in tables of the transaction's own, to be looked at before any of them is anybody's.
 
+use db_core::jobs::queue::OPERATIONS;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::catalogue::{Table, Tables};
 use super::rows::{self, WriteError};
 use super::{Archive, DomainError, Task};
-use crate::backup::BackupError;
 use crate::backup::archive::Identities;
 use crate::backup::progress::Counter;
+use crate::backup::{self, BackupError};
 
 /// Name of the table in which rows of table number `index` wait.
 pub(super) fn name(index: usize) -> String {
@@ -48,6 +49,8 @@ pub(super) async fn fill(
                 .await
                 .map_err(|error| unreadable(archive, table, error))?;
         }
+        possible_numbers(client, index, table, archive).await?;
+        no_operations(client, index, table, archive).await?;
         let census = rows::count(client, table, &name(index)).await?;
         if census.rows != listed.rows {
             differences.push(format!(
@@ -112,10 +115,78 @@ async fn foreign_rows(
     Ok(())
 }
 
+/// Nothing counts to half of what a sequence can: a number beyond it is made up. Sequences belong to all domains, and one that were
+/// put behind the last number would give nobody another.
+async fn possible_numbers(
+    client: &Client,
+    index: usize,
+    table: &Table,
+    archive: &Archive,
+) -> Result<(), DomainError> {
+    for column in table.carried() {
+        let Some(sequence) = &column.sequence else {
+            continue;
+        };
+        let sql = format!(
+            "SELECT m.largest FROM (SELECT max({})::bigint AS largest FROM {}) m, pg_sequence s
+              WHERE s.seqrelid = $1::text::regclass AND m.largest > s.seqmax / 2",
+            pg_catalog::quote_ident(&column.name),
+            name(index),
+        );
+        if let Some(row) = client.query_opt(&sql, &[sequence]).await? {
+            let largest: i64 = row.get(0);
+            return Err(DomainError::damaged(
+                &archive.name(),
+                format!(
+                    "rows of {} are numbered up to {largest} in the column {}, which nothing has counted to",
+                    table.name, column.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Jobs of the installation itself are the platform domain's alone: whoever made the archive would have them run here.
+async fn no_operations(
+    client: &Client,
+    index: usize,
+    table: &Table,
+    archive: &Archive,
+) -> Result<(), DomainError> {
+    if !table.name.starts_with("public.queue_") {
+        return Ok(());
+    }
+    let kinds = backup::jobs::KINDS.map(ToOwned::to_owned).to_vec();
+    for (queue, kind) in [("queue", "kind"), ("completion_queue", "completion_kind")] {
+        if table.column(queue).is_none() || table.column(kind).is_none() {
+            continue;
+        }
+        let sql = format!(
+            "SELECT count(*) FROM {} WHERE {queue} = $1 OR {kind} = ANY ($2)",
+            name(index)
+        );
+        let found: i64 = client.query_one(&sql, &[&OPERATIONS, &kinds]).await?.get(0);
+        if found > 0 {
+            return Err(DomainError::damaged(
+                &archive.name(),
+                format!(
+                    "{found} rows of {} are about jobs of the queue {OPERATIONS}, which no domain but the platform's has",
+                    table.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Sequences go on behind what was restored. Not undone with the transaction, which does no harm: numbers are left out.
 /// As the login, who owns them.
-pub(super) async fn advance_sequences(client: &Client, tables: &Tables) -> Result<(), DomainError> {
-    for (index, table) in tables.tables.iter().enumerate() {
+pub(super) async fn advance_sequences(
+    client: &Client,
+    tables: impl Iterator<Item = (usize, &Table)>,
+) -> Result<(), DomainError> {
+    for (index, table) in tables {
         for column in table.carried() {
             let Some(sequence) = &column.sequence else {
                 continue;

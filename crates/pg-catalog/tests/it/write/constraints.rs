@@ -26,7 +26,8 @@ pub const CONSTRAINTS: &[Edit] = &[
     edit("ALTER TABLE app.lonely ADD CONSTRAINT lonely_key UNIQUE (a)")
             .has(&["CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS lonely_key ON app.lonely (a);", "UNIQUE USING INDEX lonely_key"])
             .parts(2),
-        edit("ALTER TABLE app.lonely ADD CONSTRAINT lonely_key UNIQUE NULLS NOT DISTINCT (a) INCLUDE (b) WITH (fillfactor = 70) DEFERRABLE INITIALLY DEFERRED"),
+        edit("ALTER TABLE app.lonely ADD CONSTRAINT lonely_key UNIQUE NULLS NOT DISTINCT (a) INCLUDE (b) WITH (fillfactor = 70) DEFERRABLE INITIALLY DEFERRED")
+            .since(15),
         edit("ALTER TABLE app.lonely ADD PRIMARY KEY (a)")
             .has(&["CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS lonely_pkey", "PRIMARY KEY USING INDEX lonely_pkey"])
             .parts(4),

@@ -137,7 +137,8 @@ async fn views() {
 pub const VIEWS: &[Edit] = &[
         edit("CREATE VIEW app.more WITH (security_invoker = true) AS SELECT id, title FROM app.items;
               CREATE VIEW app.most AS SELECT id FROM app.more; COMMENT ON COLUMN app.more.id IS 'Number'")
-            .has(&["CREATE VIEW app.more WITH (security_invoker = true) AS\n SELECT "]),
+            .has(&["CREATE VIEW app.more WITH (security_invoker = true) AS\n SELECT "])
+            .since(15),
         edit("DROP VIEW app.people_old"),
         edit("CREATE OR REPLACE VIEW app.people_old AS SELECT id, email FROM app.people_mail WHERE age > 70")
             .has(&["CREATE OR REPLACE VIEW app.people_old"])

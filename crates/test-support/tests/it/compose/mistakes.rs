@@ -8,6 +8,14 @@ fn the_rules_see_mistakes() {
     let mistakes = [
         ("127.0.0.1:${API_PORT:-8080}", "${API_PORT:-8080}"),
         ("127.0.0.1:${METRICS_PORT:-9464}", "0.0.0.0:${METRICS_PORT:-9464}"),
+        (
+            "127.0.0.1:${WORKER_METRICS_PORT:-9465}",
+            "${WORKER_METRICS_PORT:-9465}",
+        ),
+        (
+            "      test: [\"CMD\", \"plinth-ops\", \"worker\", \"--healthcheck\"]",
+            "      disable: true",
+        ),
         ("read_only: true", "read_only: false"),
         ("cap_drop: [ALL]", "cap_drop: [NET_RAW]"),
         ("no-new-privileges:true", "no-new-privileges:false"),
