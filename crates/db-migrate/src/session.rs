@@ -18,6 +18,9 @@ use pg_connect::connection_lost;
 /// How long DDL may wait for a lock before it lets the queue behind it pass and asks again.
 pub(super) const LOCK_TIMEOUT: Duration = Duration::from_millis(300);
 
+/// How long what the runner itself reads waits for a lock: a view is not printed while somebody has a table of it to themselves.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How often DDL asks again.
 pub(super) const LOCK_ATTEMPTS: u32 = 20;
 
@@ -211,6 +214,7 @@ async fn settle(client: &Client) -> Result<(i32, String), tokio_postgres::Error>
         "RESET SESSION AUTHORIZATION; RESET ALL; SELECT set_config('search_path', {path}, false){}",
         set("client_min_messages", "'warning'")
     );
+    sql.push_str(&set("lock_timeout", &format!("'{}ms'", READ_TIMEOUT.as_millis())));
     for limit in row.get::<_, Vec<&str>>(2) {
         sql.push_str(&set(limit, "'0'"));
     }

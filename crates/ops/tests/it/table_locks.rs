@@ -8,6 +8,7 @@ use crate::folders::Folder;
 use crate::support::Ops;
 
 const FIRST: &str = "2026-01-01-000001_first";
+const SECOND: &str = "2026-01-01-000002_second";
 
 /// Idle in a transaction that has locked the table, under a name of its own; its process id.
 async fn holder(database: &TestDatabase) -> (Client, i32) {
@@ -64,6 +65,23 @@ async fn who_holds_it_is_named() {
         client.batch_execute("COMMIT").await.unwrap();
         drop(database);
     }
+}
+
+/// Also where the runner itself cannot read the schema meanwhile, whose fingerprint it takes: a view of the table.
+#[tokio::test]
+async fn nobody_is_waited_for_without_end() {
+    let database = TestDatabase::empty().await;
+    let (ops, client) = (Ops::on(&database), database.superuser().await);
+    let tables = "CREATE TABLE items (id int); CREATE VIEW seen AS SELECT id FROM items;";
+    let folder = Folder::new().with(FIRST, tables, "DROP VIEW seen; DROP TABLE items;");
+    folder.expect(&ops, 0, &["run"]);
+    let lock = "BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(lock).await.unwrap();
+    let folder = folder.with(SECOND, "ALTER TABLE items ADD COLUMN name text;", "");
+    let ran = folder.expect(&ops, 5, &["run"]);
+    assert!(ran.stderr.contains("LOCK TABLE items"), "{}", ran.stderr);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    folder.expect(&ops, 0, &["run"]);
 }
 
 /// Whose session is over, and who has no process to end.
