@@ -3,6 +3,15 @@
 //! A backup is a folder of the store, named after the moment it was begun: pg_dump's dump, the rows in chunks and where those
 //! are, the cells (row count and hash for each table and domain), the manifest, and a proof once a drill has restored it. The manifest is written last:
 //! a folder without one is an unfinished backup and taken for nothing else. `docs/BACKUPS.md` has the format.
+//!
+//! | what | files |
+//! |---|---|
+//! | the commands | `create`, `listing`, `verify`, `prune` with `retention`, `drill`, `restore`, `domain/`; `jobs` runs them on a schedule |
+//! | the place | `store`, `local`; `outlet` and `intake` stream to it and from it, `ranges` reads parts, `archive` packs, `unlinked`, `channel` |
+//! | the files | `manifest`, `proof`, `seal`, `cells`, `index`, `chunk`, `row`; `bounds` limits what they unpack to |
+//! | reading a database | `shape`, `scan`, `census`, `frame`, `schema`, `server` |
+//! | putting it back | `load`, `restore_rows`, `check`, `scratch`, `swap`, `takeover` |
+//! | beside it | `runs`, `lost`, `installation`, `locks`, `stop`, `progress`, `tools`, `error` |
 
 mod archive;
 mod bounds;

@@ -223,16 +223,24 @@ async fn make_month(owner: &Owner, ahead: u32) -> Result<(), Obstacle> {
         tracing::info!(month = %begin.format("%Y-%m"), "so many rows stand in the default partition that their month stays there");
         return Ok(());
     }
-    let bounds: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&from, &to];
-    client
-        .execute(
-            "DELETE FROM public.activity_stream WHERE id >= $1 AND id < $2",
-            &bounds,
-        )
-        .await?;
     change.as_owner().await?;
+    if !moved.is_empty() {
+        // Whoever reads has looked for partitions before: of those that were there, none would have the rows any more.
+        client
+            .batch_execute("LOCK TABLE ONLY public.activity_stream IN ACCESS EXCLUSIVE MODE")
+            .await?;
+        change.as_system().await?;
+        let bounds: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&from, &to];
+        client
+            .execute(
+                "DELETE FROM public.activity_stream WHERE id >= $1 AND id < $2",
+                &bounds,
+            )
+            .await?;
+        change.as_owner().await?;
+    }
     let name = format!("activity_stream_{}", begin.format("%Y_%m"));
-    // Attached, not made in its place: that would lock out everybody who reads. What is closed counts as ours, see docs/MIGRATIONS.md.
+    // Attached, not made in its place: that would lock out everybody who reads, rows to be moved or not. What is closed counts as ours, see docs/MIGRATIONS.md.
     client
         .batch_execute(&format!(
             "CREATE TABLE public.{name} (LIKE public.activity_stream INCLUDING ALL);

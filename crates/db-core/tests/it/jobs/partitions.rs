@@ -1,5 +1,7 @@
 //! The activity stream's partitions: made ahead, filled, closed, and dropped when they are past.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
@@ -90,6 +92,19 @@ async fn months_have_partitions_from_the_first_start_on() {
     scene.change("before").await.unwrap();
     let before = scene.rows("activity_stream").await;
     assert!(before > 0 && before == scene.rows("ONLY activity_stream_default").await);
+    // Whoever reads meanwhile misses none.
+    let done = Arc::new(AtomicBool::new(false));
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let (client, done) = (scene.database.superuser().await, Arc::clone(&done));
+        readers.push(tokio::spawn(async move {
+            while !done.load(Ordering::Relaxed) {
+                let sql = "SELECT count(*) FROM activity_stream";
+                let rows: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+                assert!(rows >= before, "{rows} of {before}");
+            }
+        }));
+    }
     // Nobody asks for it: the start of a worker does.
     let worker = start(scene.handlers());
     let wanted: Vec<String> = (0..4).map(|ahead| name(month(ahead))).collect();
@@ -103,6 +118,10 @@ async fn months_have_partitions_from_the_first_start_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     worker.stop().await;
+    done.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
 
     // Rows of this month have moved, and those that come go there.
     assert_eq!(scene.rows("ONLY activity_stream_default").await, 0);
