@@ -161,20 +161,28 @@ pub(super) async fn roles(client: &Client) -> Result<Vec<String>, BackupError> {
 
 /// Objects that belong to somebody else than the login that dumps. What an extension has comes with it.
 pub(super) async fn others_objects(client: &Client) -> Result<Vec<OthersObject>, BackupError> {
+    let others = "SELECT classid AS class, objid AS oid, refobjid AS owner FROM pg_shdepend
+                   WHERE refclassid = 'pg_authid'::regclass AND deptype = 'o' AND refobjid <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
+                     AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                     AND classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_type'::regclass)";
+    objects(client, others).await
+}
+
+/// Of the objects that `owned` gives (`class`, `oid`, `owner`) those that have an owner of their own.
+async fn objects(client: &Client, owned: &str) -> Result<Vec<OthersObject>, BackupError> {
     let rows = client
         .query(
-            "SELECT i.type, i.identity, r.rolname::text
-               FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
-               CROSS JOIN LATERAL pg_identify_object(s.classid, s.objid, 0) i
-              WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND r.rolname <> current_user
-                AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND s.classid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_namespace'::regclass, 'pg_type'::regclass)
-                AND i.type IN ('table', 'view', 'materialized view', 'sequence', 'function', 'procedure', 'aggregate', 'schema', 'type')
-                -- Partitions depend on their table and on themselves, and are somebody's all the same. Sequences of columns are not.
-                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = s.classid AND d.objid = s.objid
-                                   AND (d.deptype = 'e' OR d.deptype IN ('i', 'a')
-                                        AND NOT (s.classid = 'pg_class'::regclass AND i.type IN ('table', 'view', 'materialized view'))))
-              ORDER BY 1, 2",
+            &format!(
+                "SELECT i.type, i.identity, r.rolname::text
+                   FROM ({owned}) o JOIN pg_roles r ON r.oid = o.owner
+                  CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) i
+                  WHERE i.type IN ('table', 'view', 'materialized view', 'sequence', 'function', 'procedure', 'aggregate', 'schema', 'type')
+                    -- Partitions depend on their table and on themselves, and are somebody's all the same. Sequences of columns are not.
+                    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid
+                                       AND (d.deptype = 'e' OR d.deptype IN ('i', 'a')
+                                            AND NOT (o.class = 'pg_class'::regclass AND i.type IN ('table', 'view', 'materialized view'))))
+                  ORDER BY 1, 2"
+            ),
             &[],
         )
         .await?;
@@ -299,33 +307,14 @@ pub(super) async fn give_back(
 /// What belongs to the login, in the same form as what belongs to others. Asked of the catalogues themselves: what the first superuser
 /// has stands in no list of dependencies.
 async fn own_objects(client: &Client) -> Result<Vec<OthersObject>, BackupError> {
-    let rows = client
-        .query(
-            "WITH own AS (
-                 SELECT 'pg_class'::regclass::oid AS class, oid, relnamespace AS space, relowner AS owner FROM pg_class
-                 UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
-                 UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type
-                 UNION ALL SELECT 'pg_namespace'::regclass, oid, oid, nspowner FROM pg_namespace)
-             SELECT i.type, i.identity, r.rolname::text
-               FROM own JOIN pg_roles r ON r.oid = own.owner JOIN pg_namespace n ON n.oid = own.space
-               CROSS JOIN LATERAL pg_identify_object(own.class, own.oid, 0) i
-              WHERE r.rolname = current_user AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-                AND i.type IN ('table', 'view', 'materialized view', 'sequence', 'function', 'procedure', 'aggregate', 'schema', 'type')
-                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = own.class AND d.objid = own.oid
-                                   AND (d.deptype = 'e' OR d.deptype IN ('i', 'a')
-                                        AND NOT (own.class = 'pg_class'::regclass AND i.type IN ('table', 'view', 'materialized view'))))
-              ORDER BY 1, 2",
-            &[],
-        )
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| OthersObject {
-            kind: row.get(0),
-            identity: row.get(1),
-            owner: row.get(2),
-        })
-        .collect())
+    let own = "SELECT a.class, a.oid, a.owner
+                 FROM (SELECT 'pg_class'::regclass::oid AS class, oid, relnamespace AS space, relowner AS owner FROM pg_class
+                       UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace, proowner FROM pg_proc
+                       UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace, typowner FROM pg_type
+                       UNION ALL SELECT 'pg_namespace'::regclass, oid, oid, nspowner FROM pg_namespace) a
+                 JOIN pg_namespace n ON n.oid = a.space
+                WHERE a.owner = (SELECT oid FROM pg_roles WHERE rolname = current_user) AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'";
+    objects(client, own).await
 }
 
 async fn give(
